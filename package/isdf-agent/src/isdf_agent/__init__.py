@@ -1,0 +1,1 @@
+"""The agent: the programmable middlebox on the router (iProM). Read `app` first."""

@@ -1,0 +1,204 @@
+"""The vocabulary of iSDF: flows, rates, classes and leases. Values only, no I/O.
+
+Paper: Table 1 (control API); a field of a flow that is left out is a wildcard.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, fields
+
+from .errors import InvalidError
+
+PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "ah": 51, "icmpv6": 58, "sctp": 132, "udplite": 136}
+_PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
+_WITH_PORTS = {"tcp", "udp", "sctp", "udplite"}
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,31}\Z")
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\Z")
+_UNITS = {
+    "": 1, "bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9,
+    "Bps": 8, "kBps": 8 * 10**3, "MBps": 8 * 10**6, "GBps": 8 * 10**9,
+}  # fmt: skip
+_RATE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*\Z")
+RATE_MIN, RATE_MAX = 8_000, 100 * 10**9
+
+
+def parse_rate(value: object) -> int:
+    """A rate in bit/s, of a number (bit/s) or of text with a unit: `1600kbit`, `1.5mbit`, `200kBps` (kilobytes).
+
+    Units are decimal; a capital B means bytes. Allowed are 8 kbit/s to 100 Gbit/s, else `InvalidError`.
+    """
+    if isinstance(value, str) and (match := _RATE.match(value)) and match[2] in _UNITS:
+        value = float(match[1]) * _UNITS[match[2]]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InvalidError(f"rate {value!r} is not a number of bit/s or text such as '1600kbit' or '200kBps'")
+    if not RATE_MIN <= value <= RATE_MAX:
+        raise InvalidError(f"rate {value!r} is outside 8 kbit/s to 100 Gbit/s")
+    return round(value)
+
+
+def format_rate(bits: int) -> str:
+    """`bits` bit/s for a person, in the bytes that downloads are counted in: 1600000 -> '200 kB/s'."""
+    return f"{bits / 8000:g} kB/s"
+
+
+def parse_name(value: object, what: str = "name") -> str:
+    """A name of a class or a service: 1 to 32 of `a-z0-9_.-`, the first a letter or digit; else `InvalidError`."""
+    if not isinstance(value, str) or not _NAME.match(value):
+        raise InvalidError(
+            f"{what} {_short(value)} is not 1 to 32 of a-z, 0-9, '_', '.', '-' that begin with a letter or digit"
+        )
+    return value
+
+
+def parse_host(value: object) -> str:
+    """A domain name in lower case without the last dot; a leading `*.` means all names below. Else `InvalidError`."""
+    if not isinstance(value, str):
+        raise InvalidError(f"host {_short(value)} is not text")
+    name = value.lower().removesuffix(".")
+    labels = name.removeprefix("*.").split(".")
+    if not name or len(name) > 253 or not all(map(_LABEL.match, labels)) or labels[-1].isdigit():
+        raise InvalidError(f"host {_short(value)} is not a domain name such as 'tv.example' or '*.tv.example'")
+    return name
+
+
+def parse_address(value: object) -> str:
+    """An IPv4 or IPv6 address or prefix in its canonical form, without the length where it is a single address.
+
+    Host bits below the prefix, zones (`%eth0`) and IPv4-mapped addresses are an `InvalidError`.
+    """
+    import ipaddress  # kept out of processes that only carry flows
+
+    if not isinstance(value, str):
+        raise InvalidError(f"address {_short(value)} is not text")
+    try:
+        network = ipaddress.ip_network(value)
+    except ValueError as error:
+        raise InvalidError(f"address {_short(value)}: {error}") from None
+    if "%" in value or (network.version == 6 and network.network_address.ipv4_mapped):
+        raise InvalidError(f"address {_short(value)} has a zone or is an IPv4 address inside IPv6; write it plainly")
+    single = network.prefixlen == network.max_prefixlen
+    return str(network.network_address) if single else str(network)
+
+
+def parse_ports(value: object) -> str:
+    """A port (`80`, "80") or a range ("6881-6889") as text; else `InvalidError`."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    match = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", value) if isinstance(value, str) else None
+    if match:
+        low, high = int(match[1]), int(match[2] or match[1])
+        if 0 < low <= high <= 65535:
+            return str(low) if low == high else f"{low}-{high}"
+    raise InvalidError(f"port {_short(value)} is not 1 to 65535, or a range such as '6881-6889'")
+
+
+def parse_proto(value: object) -> str:
+    """A protocol as its name ("tcp") where `PROTOCOLS` has it, else as its number ("89"); else `InvalidError`."""
+    text = str(value).lower() if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    if text in PROTOCOLS:
+        return text
+    if re.fullmatch(r"[0-9]{1,3}", text) and int(text) <= 255:
+        return _PROTOCOL_NAMES.get(int(text), str(int(text)))
+    raise InvalidError(f"proto {_short(value)} is not one of {', '.join(PROTOCOLS)} or a number up to 255")
+
+
+def parse_device(value: object) -> str:
+    """A MAC address in lower case with colons; else `InvalidError`."""
+    text = value.lower().replace("-", ":") if isinstance(value, str) else ""
+    if not re.fullmatch(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", text):
+        raise InvalidError(f"device {_short(value)} is not a MAC address such as '02:00:5e:10:00:01'")
+    return text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """Traffic between the customer's side (`local`) and the other (`remote`), both directions of it.
+
+    A field that is None is a wildcard. `host` (a domain name, or `*.name`) stands for the remote addresses that DNS
+    answers give it; `device` (MAC) for the local addresses of a device. Values are canonical text after `Flow.parse`.
+    """
+
+    proto: str | None = None
+    local: str | None = None
+    local_port: str | None = None
+    remote: str | None = None
+    remote_port: str | None = None
+    host: str | None = None
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        for field, parse in _FLOW_FIELDS.items():
+            value = getattr(self, field)
+            if value is not None:
+                object.__setattr__(self, field, parse(value))
+        if self.host and self.remote:
+            raise InvalidError("a flow has either a host or a remote address: the host stands for its addresses")
+        if self.local and self.remote and (":" in self.local) != (":" in self.remote):
+            raise InvalidError(f"local {self.local} and remote {self.remote} are of different address families")
+        if (self.local_port or self.remote_port) and self.proto and self.proto not in _WITH_PORTS:
+            raise InvalidError(f"protocol {self.proto} has no ports")
+
+    @classmethod
+    def parse(cls, mapping: object) -> Flow:
+        """A flow of a mapping as it travels over ubus; `InvalidError` names the field at fault."""
+        if isinstance(mapping, Flow):
+            return mapping
+        if not isinstance(mapping, dict):
+            raise InvalidError(f"flow {_short(mapping)} is not a table of {', '.join(_FLOW_FIELDS)}")
+        unknown = sorted(set(map(str, mapping)) - set(_FLOW_FIELDS))
+        if unknown:
+            raise InvalidError(f"flow has no field {_short(unknown[0])}; it has {', '.join(_FLOW_FIELDS)}")
+        return cls(**{k: v for k, v in mapping.items() if v is not None})
+
+    def as_dict(self) -> dict[str, str]:
+        """The fields that are set, as they travel."""
+        return {f.name: v for f in fields(self) if (v := getattr(self, f.name)) is not None}
+
+    def __str__(self) -> str:
+        return " ".join(f"{k}={v}" for k, v in self.as_dict().items()) or "everything"
+
+
+_FLOW_FIELDS = {
+    "proto": parse_proto, "local": parse_address, "local_port": parse_ports, "remote": parse_address,
+    "remote_port": parse_ports, "host": parse_host, "device": parse_device,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What a class is guaranteed and may reach at most, in bit/s, towards the home (`down`) and away from it (`up`)."""
+
+    down: int
+    up: int
+    down_ceil: int
+    up_ceil: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The access line in bit/s: what it can carry (`down`, `up`), and what of it is sold as the base (`base_*`)."""
+
+    down: int
+    up: int
+    base_down: int
+    base_up: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Something that the control API made, its owner, since and until when (Unix seconds; None: until undone)."""
+
+    id: str
+    owner: str
+    verb: str
+    args: dict
+    since: float
+    until: float | None = None
+    active: bool = True  # False: shadowed by a lease that goes before it
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,53 @@
+"""The two authenticated messages between a manager and its routers: the push datagram and the signed request.
+
+Both keys come from the device key (32 random bytes known to the router and the manager) by HKDF (RFC 5869), one for
+each purpose, so that neither message can be taken for the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import struct
+
+_PUSH = struct.Struct(">4sB3xQ")
+_MAGIC, _VERSION = b"iSDF", 1
+PUSH_SIZE = _PUSH.size + 32
+PUSH_PORT = 9009
+
+
+def derive(device_key: bytes, purpose: str) -> bytes:
+    """The 32-byte key for `purpose` ("push" or "request"): HKDF-SHA256 without salt, info "isdf <purpose>"."""
+    pseudorandom = hmac.digest(bytes(32), device_key, "sha256")
+    return hmac.digest(pseudorandom, b"isdf " + purpose.encode() + b"\x01", "sha256")
+
+
+def push_datagram(key: bytes, sequence: int) -> bytes:
+    """The datagram that makes a router pull now: magic, version, sequence (64 bit, only rises), HMAC-SHA256."""
+    head = _PUSH.pack(_MAGIC, _VERSION, sequence)
+    return head + hmac.digest(key, head, "sha256")
+
+
+def read_push(key: bytes, datagram: bytes) -> int | None:
+    """The sequence of an authentic push, None for anything else. The caller refuses a sequence that does not rise."""
+    if len(datagram) != PUSH_SIZE:
+        return None
+    head, seal = datagram[: _PUSH.size], datagram[_PUSH.size :]
+    if not hmac.compare_digest(hmac.digest(key, head, "sha256"), seal):
+        return None
+    magic, version, sequence = _PUSH.unpack(head)
+    return sequence if magic == _MAGIC and version == _VERSION else None
+
+
+def sign_request(key: bytes, method: str, path: str, body: bytes, time: int, nonce: str) -> str:
+    """The hex HMAC-SHA256 over method, path (with its query), Unix time, nonce and the hash of the body.
+
+    Sent as `Isdf-Signature` beside `Isdf-Time` and `Isdf-Nonce`.
+    """
+    text = "\n".join((method.upper(), path, str(time), nonce, hashlib.sha256(body).hexdigest()))
+    return hmac.digest(key, text.encode(), "sha256").hex()
+
+
+def verify_request(key: bytes, method: str, path: str, body: bytes, time: str, nonce: str, signature: str) -> bool:
+    """Whether `signature` is that of the request (`time` as in its header); takes the same time for every answer."""
+    return hmac.compare_digest(sign_request(key, method, path, body, time, nonce).encode(), signature.encode())

@@ -1,0 +1,1 @@
+"""Emulated homes, ISP and Internet in network namespaces (the paper, Figure 2)."""
