@@ -1,0 +1,36 @@
+# Two commands: make demo, make test. `make help` lists the rest.
+VENV := .venv
+PY := $(VENV)/bin/python
+export PYTHONDONTWRITEBYTECODE =
+
+help: ## what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort | expand -t 12
+
+demo: system $(VENV)/made ## the whole story in two minutes; the figure is in build/demo (FULL=1: the paper's 400 s)
+	@$(PY) -m premises.demo $(if $(FULL),--full)
+
+test: system $(VENV)/made ## all tests, unit tests first
+	@$(PY) -m pytest -m 'not system'
+	@$(PY) -m pytest -m system
+
+lint: $(VENV)/made ## style and the usual mistakes
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+
+bench: system $(VENV)/made ## the figures, written to build/bench
+	@$(PY) -m pytest -s tests/bench
+
+clean: ## remove what was made
+	rm -rf build $(VENV)
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+system:
+	@tests/require.sh
+
+$(VENV)/made: pyproject.toml tests/pyproject.toml
+	@echo "Making $(VENV) (about a minute, once)"
+	@test -x $(PY) || python3 -m venv $(VENV)
+	@$(VENV)/bin/pip install -q --disable-pip-version-check -e '.[dev]' -e tests
+	@touch $@
+
+.PHONY: help demo test lint bench clean system

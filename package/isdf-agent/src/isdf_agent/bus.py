@@ -1,0 +1,214 @@
+"""The agent on ubus: the one module that speaks it.
+
+Objects `isdf`, `isdf.service` and `isdf.control`; procd's object `service` as a client. Who calls is what ubusd says:
+user `isdf-<name>` is the service of that name, root is the owner `local`. Errors that need words travel in the reply,
+`{"error": {"type", "title", "detail"}}`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from isdf.errors import HostNotFoundError, InvalidError, IsdfError, NotPermittedError
+from isdf.model import Flow
+from isdf.ubus import Connection, Method, Request, Status, StatusError
+
+from .policy.policy import Policy
+from .services.supervisor import PREFIX, Supervisor, parse_service_argument
+
+log = logging.getLogger(__name__)
+
+LOCAL = "local"
+
+
+class Agent(Protocol):
+    """What `app` offers to the object `isdf`."""
+
+    def status(self) -> dict: ...
+
+    def pull(self) -> None: ...
+
+
+class Resolver(Protocol):
+    """Asks DNS for a name: `done(None)` when it has addresses, else the error."""
+
+    def resolve(self, host: str, done: Callable[[IsdfError | None], None]) -> None: ...
+
+
+def owner_of(request: Request) -> str:
+    """The owner on whose behalf a call is made; `NotPermittedError` for users that own nothing."""
+    if request.user == "root":
+        return LOCAL
+    if request.user.startswith("isdf-"):
+        return request.user.removeprefix("isdf-")
+    raise NotPermittedError(f"user {request.user} is neither root nor that of a service (isdf-<name>)")
+
+
+def publish(bus: Connection, agent: Agent, supervisor: Supervisor, policy: Policy, resolver: Resolver) -> None:
+    """Offer the agent's objects on `bus`."""
+
+    def status(request: Request) -> dict:
+        return agent.status()
+
+    def pull(request: Request) -> dict:
+        agent.pull()
+        return {}
+
+    bus.add("isdf", {"status": Method(status, {}), "pull": Method(pull, {})})
+    _publish_service(bus, supervisor)
+    _publish_control(bus, policy, resolver)
+
+
+def _publish_service(bus: Connection, supervisor: Supervisor) -> None:
+    def listing(request: Request) -> dict:
+        return {"services": supervisor.listing()}
+
+    def switch(operation: Callable) -> Callable[[Request], None]:
+        def handle(request: Request) -> None:
+            if request.user != "root":
+                raise StatusError(Status.PERMISSION_DENIED)
+            name = parse_service_argument(request.args.get("service"))
+            request.defer()
+            operation(name, lambda error: request.reply({"error": _failed(error)} if error else {}))
+
+        return handle
+
+    def config(request: Request) -> None:
+        after = _revision(request, "after")
+        request.defer()
+        supervisor.config(_service_of(request), after, request.reply)
+
+    def ready(request: Request) -> dict:
+        supervisor.ready(_service_of(request), _revision(request, "revision"))
+        return {}
+
+    def report(request: Request) -> dict:
+        error = str(request.args.get("error") or "it reported an error without words")[:2048]
+        supervisor.report(_service_of(request), error, _revision(request, "revision"))
+        return {}
+
+    bus.add(
+        "isdf.service",
+        {
+            "list": Method(listing, {}),
+            "start": Method(switch(supervisor.release), {"service": "str"}),
+            "stop": Method(switch(supervisor.hold), {"service": "str"}),
+            "config": Method(config, {"after": "int"}),
+            "ready": Method(ready, {"revision": "int"}),
+            "report": Method(report, {"error": "str", "revision": "int"}),
+        },
+    )
+
+
+def _publish_control(bus: Connection, policy: Policy, resolver: Resolver) -> None:
+    def add_class(request: Request) -> dict:
+        a = request.args
+        return policy.add_class(
+            owner_of(request), a.get("name"), a.get("rate"), a.get("ceil"), a.get("up"), a.get("up_ceil")
+        )
+
+    def remove_class(request: Request) -> dict:
+        policy.remove_class(owner_of(request), request.args.get("name"))
+        return {}
+
+    def add_class_member(request: Request) -> dict | None:
+        owner, name = owner_of(request), request.args.get("name")
+        flow = Flow.parse(request.args.get("flow"))
+        known = policy.has_member(owner, name, flow)
+        lease = policy.add_class_member(owner, name, flow)
+        answer = {"lease": lease.id, "active": lease.active}
+        if known or flow.host is None or flow.host.startswith("*."):
+            return answer
+        request.defer()
+
+        def resolved(error: IsdfError | None) -> None:
+            if isinstance(error, HostNotFoundError):
+                policy.remove_class_member(owner, lease.id)
+                request.fail(error)
+            else:
+                request.reply(answer | ({"warning": str(error)} if error else {}))
+
+        resolver.resolve(flow.host, resolved)
+        return None
+
+    def remove_class_member(request: Request) -> dict:
+        policy.remove_class_member(owner_of(request), request.args.get("lease"))
+        return {}
+
+    def listing(request: Request) -> dict:
+        owner = owner_of(request)
+        return policy.list(None if owner == LOCAL else owner)
+
+    bus.add(
+        "isdf.control",
+        {
+            "add_class": Method(
+                add_class, {"name": "str", "rate": "int", "ceil": "int", "up": "int", "up_ceil": "int"}
+            ),
+            "remove_class": Method(remove_class, {"name": "str"}),
+            "add_class_member": Method(add_class_member, {"name": "str", "flow": "dict"}),
+            "remove_class_member": Method(remove_class_member, {"lease": "str"}),
+            "list": Method(listing, {}),
+        },
+    )
+
+
+def _service_of(request: Request) -> str:
+    """The calling service; root may name one (`{"service": ...}`), as a test of the hand does."""
+    owner = owner_of(request)
+    return parse_service_argument(request.args.get("service")) if owner == LOCAL else owner
+
+
+def _revision(request: Request, key: str) -> int | None:
+    value = request.args.get(key)
+    if value is None:
+        return None
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise InvalidError(f"argument {key!r} is {value!r}; it takes the number of a revision") from None
+
+
+def _failed(sentence: str) -> dict[str, str]:
+    return {"type": "failed", "title": "The request could not be carried out", "detail": sentence}
+
+
+class Procd:
+    """procd's object `service` (see `services.ports.Procd`)."""
+
+    TIMEOUT = 10.0
+
+    def __init__(self, bus: Connection) -> None:
+        self._bus = bus
+
+    def set(self, name: str, instance: dict, done: Callable[[str | None], None]) -> None:
+        self._call("set", {"name": name, "instances": {"main": instance}}, done)
+
+    def delete(self, name: str, done: Callable[[str | None], None]) -> None:
+        self._call("delete", {"name": name}, done, fine=(Status.OK, Status.NOT_FOUND))
+
+    def list(self, done: Callable[[dict[str, dict]], None]) -> None:
+        def listed(status: int, reply: dict) -> None:
+            if status != Status.OK:
+                log.error("procd does not list its services: %s", StatusError(status))
+            done({k: v["instances"]["main"] for k, v in reply.items() if "main" in (v.get("instances") or {})})
+
+        self._bus.call_async("service", "list", {}, listed, timeout=self.TIMEOUT)
+
+    def watch(self, exited: Callable[[str, int, bool], None]) -> None:
+        """Call `exited(service, exit status, given up)` for each end of one of our services that procd tells."""
+
+        def notified(kind: str, data: dict) -> None:
+            name = str(data.get("service", ""))
+            if kind in ("instance.respawn", "instance.fail") and name.startswith(PREFIX):
+                exited(name.removeprefix(PREFIX), int(data.get("exit_code", 0)), kind == "instance.fail")
+
+        self._bus.subscribe("service", notified)
+
+    def _call(self, method: str, args: dict, done: Callable, fine: tuple[int, ...] = (Status.OK,)) -> None:
+        def answered(status: int, reply: dict) -> None:
+            done(None if status in fine else f"procd did not {method} {args['name']}: {StatusError(status)}")
+
+        self._bus.call_async("service", method, args, answered, timeout=self.TIMEOUT)

@@ -1,0 +1,29 @@
+"""What `services` needs of its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Procd(Protocol):
+    """OpenWrt's process supervisor; `done` gets None, or a sentence that says why not."""
+
+    def set(self, name: str, instance: dict, done: Callable[[str | None], None]) -> None:
+        """Start the procd service `name` with one instance, or exchange it where the description differs."""
+
+    def delete(self, name: str, done: Callable[[str | None], None]) -> None:
+        """End it; a service that is not there is no error."""
+
+    def list(self, done: Callable[[dict[str, dict]], None]) -> None:
+        """The running instance of each of our procd services by its name: `{"running", "env", "exit_code", ...}`."""
+
+
+class Owners(Protocol):
+    """What of `policy` follows the life of a service."""
+
+    def begin(self, owner: str) -> None: ...
+
+    def ready(self, owner: str) -> None: ...
+
+    def withdraw(self, owner: str) -> None: ...
