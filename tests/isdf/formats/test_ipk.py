@@ -164,6 +164,5 @@ def test_a_changed_byte_is_refused_or_changes_nothing(data):
     package[at] ^= data.draw(st.integers(1, 255))
     try:
         assert ipk.read(bytes(package)) == ipk.read(ipk.build(CONTROL, FILES))
-        assert at < 10
     except FormatError:
         pass
