@@ -37,6 +37,9 @@ class FakeOwners:
     def ready(self, owner):
         self.log.append(("ready", owner))
 
+    def abort(self, owner):
+        self.log.append(("abort", owner))
+
     def withdraw(self, owner):
         self.log.append(("withdraw", owner))
 
@@ -125,6 +128,7 @@ def test_a_configuration_that_the_service_cannot_take_gives_way_to_the_one_befor
     router.supervisor.reconfigure("tv", {"rate": 99}, router.results.append)
     router.supervisor.report("tv", "rate 99 is too much", 2)
     assert router.results[-1] == "rate 99 is too much"
+    assert router.owners.log[-1] == ("abort", "tv")
     router.supervisor.config("tv", 2, router.replies.append)
     assert router.replies[-1] == {"revision": 3, "config": {"rate": 1}}
     router.supervisor.ready("tv", 3)

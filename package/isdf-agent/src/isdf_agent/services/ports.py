@@ -20,10 +20,12 @@ class Procd(Protocol):
 
 
 class Owners(Protocol):
-    """What of `policy` follows the life of a service."""
+    """What of `policy` follows the life of a service: rounds of asking, and the end."""
 
     def begin(self, owner: str) -> None: ...
 
     def ready(self, owner: str) -> None: ...
+
+    def abort(self, owner: str) -> None: ...
 
     def withdraw(self, owner: str) -> None: ...

@@ -242,6 +242,7 @@ class Supervisor:
             service.state = "failed"
         if service:
             service.error = error
+        self._owners.abort(name)  # what was on the line before it tried is there again
         self._save()
         self._finish(name, error)
 

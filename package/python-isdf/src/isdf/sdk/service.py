@@ -9,8 +9,11 @@ from pathlib import Path
 
 from ..errors import IsdfError, UnavailableError
 from ..loop import Loop
-from ..ubus import Connection
+from ..ubus import Connection, Status, StatusError
 from .control import Control, call
+
+
+_AWAY = (Status.NOT_FOUND, Status.TIMEOUT, Status.CONNECTION_FAILED)  # the agent or ubusd is not there just now
 
 
 class Service:
@@ -83,10 +86,10 @@ class Process:
         try:
             self._service.configure(**reply["config"])
             call(self._bus, "isdf.service", "ready", revision=reply["revision"])
-        except UnavailableError:
-            self._loop.after(self.RETRY, self.ask)  # the agent went away in the middle: all of it again
-            return
         except Exception as error:
+            if isinstance(error, UnavailableError) or (isinstance(error, StatusError) and error.status in _AWAY):
+                self._loop.after(self.RETRY, self.ask)  # it went away in the middle: all of it again, idempotently
+                return
             sentence = str(error) if isinstance(error, IsdfError) else f"{type(error).__name__}: {error}"
             print(f"configure failed: {sentence}", file=sys.stderr, flush=True)
             self._report(sentence, reply["revision"])
