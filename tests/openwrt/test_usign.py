@@ -1,0 +1,146 @@
+"""The stand-in `usign` against the library `cryptography`, Debian's signify, and OpenWrt's own where it is there."""
+
+import os
+import subprocess
+import time
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openwrt import ed25519
+from openwrt.programs import stand_in, variants
+
+USIGNS = variants("usign")
+
+
+def run(argv, folder, **options):
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, **options)
+    return done.returncode, done.stdout, done.stderr
+
+
+def usign(folder, *words, program=None, **options):
+    return run([*(program or stand_in("usign")), *words], folder, **options)
+
+
+@pytest.fixture(params=USIGNS, ids=lambda argv: os.path.basename(argv[-1]))
+def program(request):
+    return request.param
+
+
+@pytest.fixture
+def signed(tmp_path, program):
+    """A folder with a key pair, a message and its signature."""
+    assert usign(tmp_path, "-G", "-p", "key.pub", "-s", "key.sec", program=program) == (0, "", "")
+    (tmp_path / "message").write_bytes(b"a message of some length\n")
+    assert usign(tmp_path, "-S", "-m", "message", "-s", "key.sec", program=program) == (0, "", "")
+    return tmp_path
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.binary(min_size=32, max_size=32), st.binary(max_size=300))
+def test_ed25519_is_that_of_cryptography(seed, message):
+    key = Ed25519PrivateKey.from_private_bytes(seed)
+    assert ed25519.public_key(seed) == key.public_key().public_bytes_raw()
+    assert ed25519.sign(seed, message) == key.sign(message)
+    assert ed25519.verify(ed25519.public_key(seed), key.sign(message), message)
+    assert not ed25519.verify(ed25519.public_key(seed), key.sign(message), message + b"x")
+
+
+def test_ed25519_refuses_what_rfc_8032_refuses():
+    seed = bytes(32)
+    public, signature = ed25519.public_key(seed), ed25519.sign(seed, b"m")
+    scalar = int.from_bytes(signature[32:], "little")
+    malleable = signature[:32] + (scalar + ed25519.ORDER).to_bytes(32, "little")
+    assert not ed25519.verify(public, malleable, b"m")
+    assert not ed25519.verify(b"\xff" * 32, signature, b"m")
+    assert not ed25519.verify(public, signature[:63], b"m")
+
+
+def test_the_vector_of_rfc_8032():
+    seed = bytes.fromhex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb")
+    assert ed25519.sign(seed, b"\x72").hex() == (
+        "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+        "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"
+    )
+
+
+def test_it_verifies_what_it_signs(signed, program):
+    assert usign(signed, "-V", "-m", "message", "-p", "key.pub", program=program) == (0, "", "OK\n")
+    assert usign(signed, "-Vq", "-mmessage", "-pkey.pub", program=program) == (0, "", "")
+    (signed / "message").write_bytes(b"another message of some length\n")
+    assert usign(signed, "-V", "-m", "message", "-p", "key.pub", program=program) == (1, "", "verification failed\n")
+    assert usign(signed, "-V", "-q", "-m", "message", "-p", "key.pub", program=program) == (1, "", "")
+
+
+def test_keys_are_found_by_their_fingerprint(signed, program):
+    status, fingerprint, _ = usign(signed, "-F", "-p", "key.pub", program=program)
+    assert status == 0
+    for option, name in (("-s", "key.sec"), ("-x", "message.sig")):
+        assert usign(signed, "-F", option, name, program=program) == (0, fingerprint, "")
+    (signed / "keys").mkdir()
+    verify = ["-V", "-q", "-P", "keys", "-x", "message.sig", "-m", "message"]
+    assert usign(signed, *verify, program=program) == (1, "", "")
+    (signed / "keys" / fingerprint.strip()).write_bytes((signed / "key.pub").read_bytes())
+    assert usign(signed, *verify, program=program) == (0, "", "")
+
+
+def test_signify_and_usign_take_each_others_signatures(signed, program):
+    assert run(["signify-openbsd", "-V", "-p", "key.pub", "-m", "message"], signed)[0] == 0
+    assert run(["signify-openbsd", "-G", "-n", "-p", "their.pub", "-s", "their.sec"], signed)[0] == 0
+    assert run(["signify-openbsd", "-S", "-s", "their.sec", "-m", "message", "-x", "their.sig"], signed)[0] == 0
+    assert usign(signed, "-V", "-m", "message", "-p", "their.pub", "-x", "their.sig", program=program)[0] == 0
+    assert usign(signed, "-S", "-m", "message", "-s", "their.sec", "-x", "ours.sig", program=program)[0] == 0
+    assert (signed / "ours.sig").read_text().split("\n")[1] == (signed / "their.sig").read_text().split("\n")[1]
+
+
+def test_a_comment_stands_in_both_keys(tmp_path, program):
+    assert usign(tmp_path, "-G", "-c", "the catalogue", "-p", "p", "-s", "s", program=program)[0] == 0
+    for name in "ps":
+        assert (tmp_path / name).read_text().startswith("untrusted comment: the catalogue\n")
+
+
+def test_messages_and_keys_pass_through_pipes(signed, program):
+    verify = ["-V", "-m", "-", "-p", "key.pub", "-x", "message.sig"]
+    assert usign(signed, *verify, program=program, input="a message of some length\n") == (0, "", "OK\n")
+    assert usign(signed, *verify, program=program, input="") == (1, "", "verification failed\n")
+    status, text, _ = usign(signed, "-S", "-m", "message", "-s", "key.sec", "-x", "-", program=program)
+    assert (status, text) == (0, (signed / "message.sig").read_text())
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["-V", "-m", "nothing", "-p", "key.pub"], "Cannot open file 'nothing' for reading\n"),
+        (["-V", "-m", "message", "-p", "nothing"], "Cannot open file 'nothing' for reading\n"),
+        (["-V", "-q", "-m", "message", "-p", "nothing"], ""),
+        (["-V", "-m", "message", "-p", "message"], "Failed to decode public key\n"),
+        (["-V", "-m", "message", "-p", "key.pub", "-x", "key.pub"], "Failed to decode signature\n"),
+        (["-V", "-m", "message", "-p", "key.pub", "-x", "empty"], "Premature end of file\n"),
+        (["-V", "-m", "-", "-p", "key.pub"], "Need signature file when reading message from stdin\n"),
+        (["-S", "-m", "nothing", "-s", "key.sec"], "Cannot open message file: No such file or directory\n"),
+        (["-S", "-m", "empty", "-s", "key.sec"], "Cannot open message file: Invalid argument\n"),
+        (["-S", "-m", "message", "-s", "key.pub"], "Failed to decode secret key\n"),
+        (["-S", "-m", "message", "-s", "key.sec", "-x", "no/x"], "Cannot open file 'no/x' for writing\n"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_it_complains_and_ends_with_1(signed, program, words, complaint):
+    (signed / "empty").touch()
+    assert usign(signed, *words, program=program, input="") == (1, "", complaint)
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["-V"], ["-V", "-S"], ["-z"], ["-F"], ["-G", "-p", "x"], ["-F", "-p", "message"]]
+)
+def test_wrong_use_ends_with_1(signed, program, words):
+    assert usign(signed, *words, program=program)[0] == 1
+
+
+def test_the_stand_in_starts_quickly(signed):
+    durations = []
+    for _ in range(5):
+        began = time.perf_counter()
+        usign(signed, "-V", "-q", "-m", "message", "-p", "key.pub")
+        durations.append(time.perf_counter() - began)
+    assert min(durations) < 0.1  # 0.016 s on the machine it was written on
