@@ -1,0 +1,150 @@
+"""The WSGI application: every route of the manager, and the root where its parts are put together.
+
+What it answers is described in docs/reference/manager-api.yaml, which a test compares with `ROUTES`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable
+
+import sqlalchemy as sa
+from werkzeug import Request, Response
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map, Rule
+
+from isdf.errors import IsdfError, NotFoundError
+from isdf.formats import opkg_index
+
+from . import metrics, problems, publications, reports, signing, storage
+from .accesslog import AccessLog
+from .authentication import Authentication, feed_is_open
+from .home import Config, Home
+from .orders import Orders
+from .schedule import Schedule
+
+log = logging.getLogger(__name__)
+
+ROUTES = Map(
+    [
+        Rule("/health", methods=["GET"], endpoint="health"),
+        Rule("/metrics", methods=["GET"], endpoint="metrics"),
+        Rule("/feed/<device>/<secret>/<name>", methods=["GET"], endpoint="feed"),
+        Rule("/feed/<device>/<secret>/<index>/<name>", methods=["GET"], endpoint="feed"),
+        Rule("/device/<device>/assignment", methods=["GET"], endpoint="assignment"),
+        Rule("/device/<device>/report", methods=["POST"], endpoint="report"),
+    ],
+    strict_slashes=True,
+    merge_slashes=False,
+    redirect_defaults=False,
+)
+_FOR_EVER = "private, max-age=604800, immutable"
+_TYPES = {"Packages": "text/plain; charset=utf-8", "Packages.gz": "application/gzip", "Packages.sig": "text/plain"}
+
+
+class Application:
+    """PEP 3333. Threads share it; each request is at most two short transactions."""
+
+    def __init__(
+        self, store: storage.Storage, published: publications.Publications, authentication: Authentication,
+        access_log: AccessLog, clock: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        self._store, self._published, self._authentication = store, published, authentication
+        self._access_log, self._clock = access_log, clock
+
+    def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
+        begun = time.perf_counter()
+        request = Request(environ)
+        request.max_content_length = reports.MAX_SIZE
+        response = self._respond(request)
+        self._access_log.write(request, response, self._authentication.address(request), time.perf_counter() - begun)
+        return response(environ, start_response)
+
+    def _respond(self, request: Request) -> Response:
+        try:
+            endpoint, values = ROUTES.bind_to_environ(request.environ).match()
+            return getattr(self, f"_{endpoint}")(request, **values)
+        except HTTPException as error:
+            return problems.of_http(error)
+        except IsdfError as error:
+            return problems.of_error(error)
+        except Exception:
+            log.exception("a request failed")  # without its path, which may hold a secret
+            return problems.problem(500, "failed", "The manager failed", "an error of the manager; its log tells more")
+
+    def _health(self, request: Request) -> Response:
+        with self._store.read() as connection:
+            connection.execute(sa.select(1))
+        return _json({"status": "ok"})
+
+    def _metrics(self, request: Request) -> Response:
+        with self._store.read() as connection:
+            text = metrics.render(connection, self._clock())
+        return Response(text, content_type="text/plain; version=0.0.4; charset=utf-8")
+
+    def _feed(self, request: Request, device: str, secret: str, name: str, index: str | None = None) -> Response:
+        """A file of the newest publication, or of the one whose `Packages` has the SHA-256 `index`."""
+        table = storage.publication
+        query = sa.select(table).where(table.c.device == device).order_by(table.c.serial.desc()).limit(1)
+        if index is not None:
+            query = query.where(table.c.index_sha256 == index)
+        with self._store.read() as connection:
+            row = connection.execute(query).first() if feed_is_open(connection, device, secret) else None
+            data = _file(connection, row, name) if row else None
+        if data is None:
+            raise NotFoundError("there is no such feed or file; a router's feed is at /feed/DEVICE/SECRET/Packages")
+        response = Response(data, content_type=_TYPES.get(name, "application/octet-stream"))
+        response.add_etag()
+        response.headers["Cache-Control"] = "private, no-cache" if index is None else _FOR_EVER
+        return response.make_conditional(request)
+
+    def _assignment(self, request: Request, device: str) -> Response:
+        """The signed assignment, made anew where it is out of date; the router's pull is written down."""
+        self._authentication.signed(request, device)
+        now, address, table = self._clock(), self._authentication.address(request), storage.contact
+        with self._store.write() as connection:
+            self._published.renewed(connection, device, now)
+            served = publications.newest(connection, device)
+            connection.execute(
+                table.update()
+                .where(table.c.device == device)
+                .values(time=now, address=address, pulled=served.serial, pulled_at=now, pulls=table.c.pulls + 1)
+            )
+        response = Response(served.assignment, content_type="application/octet-stream")
+        response.set_etag(served.etag)
+        response.headers["Cache-Control"] = "no-store"
+        return response.make_conditional(request)
+
+    def _report(self, request: Request, device: str) -> Response:
+        """What the router says that it runs."""
+        self._authentication.signed(request, device)
+        report = reports.parse(request.get_data())
+        with self._store.write() as connection:
+            reports.store(connection, device, report, self._authentication.address(request), self._clock())
+        return Response(status=204)
+
+
+def _file(connection: sa.Connection, row: sa.Row, name: str) -> bytes | None:
+    if name == "Packages":
+        return row.packages
+    if name == "Packages.gz":
+        return opkg_index.compress(row.packages)
+    if name == "Packages.sig":
+        return row.signature.encode()
+    query = sa.select(storage.package.c.data).where(storage.package.c.id == row.files.get(name))
+    return connection.execute(query).scalar()
+
+
+def _json(value: dict) -> Response:
+    return Response(json.dumps(value), content_type="application/json")
+
+
+def make(home: Home, config: Config, access_log: AccessLog | None = None) -> tuple[Application, Schedule]:
+    """The application and the schedule of a process that serves `home`; it needs the assignment key alone."""
+    store = home.storage(config, durable=False)
+    published = publications.Publications(signing.read_secret(home.assignment_key, "assignment"))
+    authentication = Authentication(store, config.trusted_proxies)
+    orders = Orders(store, published, config.provision, "serve")
+    return Application(store, published, authentication, access_log or AccessLog()), Schedule(orders)

@@ -1,0 +1,167 @@
+"""The catalogue: packing a service's folder, signing the package with the catalogue key, finding the newest version.
+
+What is published never changes: routers hold its hash. A changed service is a new version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from isdf.errors import ConflictError, FormatError, InvalidError, NotFoundError
+from isdf.formats import assignment, ipk, opkg_index, service_package, usign
+
+from . import audit, manifest, signing, storage
+
+_STAYS_BEHIND = {"Makefile", "service.yaml", "controller.py", "__pycache__"}
+_MAX_BYTES, _MAX_FILES = 1 << 20, 256
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What `publish` did; `new` is False when the very same had been published before."""
+
+    service: str
+    version: str
+    filename: str
+    size: int
+    new: bool
+
+
+def pack(folder: Path) -> tuple[dict, bytes]:
+    """The manifest and the .ipk of the service in `folder`; the same bytes for the same files. `InvalidError`."""
+    described = manifest.load(folder)
+    name = described["name"]
+    base = f"/usr/lib/isdf/services/{name}"
+    files = [ipk.File(f"{base}/service.json", 0o644, manifest.as_json(described))]
+    files += [ipk.File(f"{base}/{path}", mode, data) for path, mode, data in _files(folder)]
+    control = {
+        "Package": f"isdf-service-{name}",
+        "Version": described["version"],
+        "Depends": "isdf-agent",
+        "Section": "net",
+        "Require-User": f"isdf-{name}:isdf",
+        "Architecture": "all",
+        "Description": " ".join(f"{described['title']}. {described['description']}".split()),
+    }
+    try:
+        data = ipk.build(control, files)
+        # What routers would refuse is not published.
+        service_package.check_service_package(ipk.read(data), name)
+    except (InvalidError, FormatError) as error:
+        raise InvalidError(f"{folder}: {error}") from None
+    return described, data
+
+
+def _files(folder: Path) -> list[tuple[str, int, bytes]]:
+    """Path below `folder`, mode and content of what goes into the package."""
+    found, total = [], 0
+    for path in sorted(folder.rglob("*")):
+        below = path.relative_to(folder)
+        if below.parts[0] in _STAYS_BEHIND or any(p.startswith(".") or p == "__pycache__" for p in below.parts):
+            continue
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise InvalidError(f"{path} is a link or a device; a service has plain files alone")
+        if str(below) == "service.json":
+            raise InvalidError(f"{path} is in the way: service.json is made from service.yaml")
+        if path.is_dir():
+            continue
+        try:
+            data, mode = path.read_bytes(), path.stat().st_mode
+        except OSError as error:
+            raise InvalidError(f"{path} cannot be read: {error.strerror}") from None
+        if path.suffix == ".py":
+            _compile(path, data)
+        total += len(data)
+        found.append((below.as_posix(), 0o755 if mode & 0o100 else 0o644, data))
+        if total > _MAX_BYTES or len(found) > _MAX_FILES:
+            raise InvalidError(f"{folder} has more than {_MAX_FILES} files or 1 MB; a service is small")
+    return found
+
+
+def _compile(path: Path, data: bytes) -> None:
+    try:
+        compile(data, str(path), "exec", dont_inherit=True)
+    except SyntaxError as error:
+        raise InvalidError(f"{path}, line {error.lineno}, is no Python: {error.msg}") from None
+    except ValueError as error:
+        raise InvalidError(f"{path} is no Python: {error}") from None
+
+
+class Catalogue:
+    """The packages that are published, newest version first."""
+
+    def __init__(self, store: storage.Storage, who: str) -> None:
+        self._store, self._who = store, who
+
+    def publish(self, folder: Path, key: usign.SecretKey, now: float) -> Published:
+        """Pack, sign and add the service in `folder`; all who have it get the new version with their next pull.
+
+        `InvalidError` for a folder that is no service, `ConflictError` for a version that is there with other content
+        or below the newest.
+        """
+        described, data = pack(folder)
+        name, version = described["name"], described["version"]
+        package = f"isdf-service-{name}"
+        result = Published(name, version, f"{package}_{version}_all.ipk", len(data), True)
+        digest = hashlib.sha256(data).hexdigest()
+        message = assignment.catalogue_message(package, version, len(data), digest)
+        row = {
+            "service": name, "version": version, "package": package, "filename": result.filename, "size": len(data),
+            "sha256": digest, "signature": usign.sign(message, key, signing.ed25519_sign).line, "manifest": described,
+            "index_entry": opkg_index.entry(ipk.read(data).control, result.filename, len(data), digest),
+            "data": data, "published": now,
+        }  # fmt: skip
+        table = storage.package
+        with self._store.write() as connection:
+            rows = connection.execute(sa.select(table).where(table.c.service == name).order_by(table.c.id.desc())).all()
+            for old in rows:
+                if old.version == version:
+                    if _content(old.data) == _content(data):
+                        return Published(name, version, old.filename, old.size, False)
+                    raise ConflictError(
+                        f"{name} {version} is published already with other content; raise 'version' in service.yaml"
+                    )
+            if rows and manifest.version_key(rows[0].version) > manifest.version_key(version):
+                raise ConflictError(
+                    f"{name} {version} is below {rows[0].version}, which is published; raise 'version' in service.yaml"
+                )
+            connection.execute(table.insert().values(row))
+            holders = sa.select(storage.order.c.device).where(
+                storage.order.c.service == name, storage.order.c.state == "active"
+            )
+            connection.execute(storage.device.update().where(storage.device.c.name.in_(holders)).values(renew_at=0))
+            audit.record(connection, self._who, "publish", service=name, version=version, sha256=digest)
+        return result
+
+
+def newest(connection: sa.Connection, service: str) -> sa.Row:
+    """The row of the newest version of `service`, without its data; `NotFoundError` names what there is."""
+    table = storage.package
+    columns = [c for c in table.c if c.name != "data"]
+    query = sa.select(*columns).where(table.c.service == service).order_by(table.c.id.desc()).limit(1)
+    if row := connection.execute(query).first():
+        return row
+    known = connection.execute(sa.select(table.c.service).distinct().order_by(table.c.service)).scalars().all()
+    raise NotFoundError(
+        f"service {service!r} is not published; "
+        + (f"published are {', '.join(known)}" if known else "publish its folder first: isdf-manager publish FOLDER")
+    )
+
+
+def _content(data: bytes) -> tuple:
+    """What is compared of two packages: not their bytes, which differ from one version of zlib to another."""
+    package = ipk.read(data)
+    return {**package.control, "Installed-Size": ""}, package.scripts, package.files
+
+
+def catalogue_key(path: os.PathLike, public: usign.PublicKey) -> usign.SecretKey:
+    """The secret key in the file `path`; `InvalidError` unless it is the one that the routers know as `public`."""
+    key = signing.read_secret(Path(path), "catalogue")
+    if key.public != public.key:
+        raise InvalidError(f"{path} is not the catalogue key of this manager: its routers would refuse what it signs")
+    return key

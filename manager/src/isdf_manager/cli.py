@@ -1,0 +1,129 @@
+"""The command `isdf-manager`: all that the operator does. Exit status 0 done, 1 failed, 2 wrong use."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from isdf import errors
+
+from . import clock, commands
+from .home import DEFAULT_URL
+
+DESCRIPTION = "The services manager: publish services, sell them to devices, serve the devices' feeds."
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line; each subcommand's `run` is a function of `commands`."""
+    top = argparse.ArgumentParser("isdf-manager", description=DESCRIPTION, allow_abbrev=False)
+    top.add_argument(
+        "--home", type=Path, default=os.environ.get("ISDF_MANAGER_HOME", "."),
+        help="folder of the manager's database, keys and manager.yaml (default: ISDF_MANAGER_HOME, or here)",
+    )  # fmt: skip
+    top.add_argument("--version", action="version", version=f"isdf-manager {commands.version()}")
+    sub = top.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, run, text: str, into=sub) -> argparse.ArgumentParser:
+        made = into.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False)
+        made.set_defaults(run=run)
+        return made
+
+    init = command("init", commands.init, "make the home folder: database, keys, manager.yaml")
+    init.add_argument("--url", default=DEFAULT_URL, help="the manager's address as routers reach it (%(default)s)")
+
+    publish = command("publish", commands.publish, "pack a service's folder, sign the package, add it to the catalogue")
+    publish.add_argument("folder", type=Path, help="folder with service.yaml and service.py")
+    publish.add_argument("--key", type=Path, help="file of the catalogue key (default: keys/catalogue.sec)")
+
+    device = sub.add_parser("device", help="add, list, show and remove devices").add_subparsers(
+        metavar="COMMAND", required=True
+    )
+    add = command("add", commands.device_add, "make a device's keys and its router's configuration", device)
+    add.add_argument("name", help="a-z, 0-9, '-', '_', '.'; up to 32")
+    add.add_argument(
+        "--uci", default="-", metavar="FILE", help="write the configuration there (mode 0600); -: print it"
+    )
+    add.add_argument("--line", metavar="down=..,up=..,base_down=..,base_up=..", help="rates: kbit/s, or 8mbit, 150kBps")
+    add.add_argument("--wan", default="wan", help="network device towards the ISP (%(default)s)")
+    add.add_argument("--lan", action="append", help="network device of a LAN; may be repeated (br-lan)")
+    add.add_argument(
+        "--set", action="append", default=[], metavar="OPTION=VALUE", help="option of the agent, as push_port=9009"
+    )
+    command("list", commands.device_list, "name all devices", device)
+    show = command("show", commands.device_show, "what is known of a device", device)
+    show.add_argument("name")
+    remove = command("remove", commands.device_remove, "forget a device that has no services", device)
+    remove.add_argument("name")
+
+    subscribe = command("subscribe", commands.subscribe, "sell a service to a device: provision, publish, push")
+    subscribe.add_argument("device")
+    subscribe.add_argument("service")
+    subscribe.add_argument(
+        "--config", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="sites=a,b rate=200kBps"
+    )
+    end = subscribe.add_mutually_exclusive_group()
+    end.add_argument(
+        "--for", dest="length", type=_argument(clock.parse_length), metavar="LENGTH", help="such as 2h, 90m, 7d"
+    )
+    end.add_argument(
+        "--until", type=_argument(clock.parse_time), metavar="TIME", help="such as 2026-12-24T18:00Z or @1790000000"
+    )
+
+    configure = command("configure", commands.configure, "change the configuration of a service that a device has")
+    configure.add_argument("device")
+    configure.add_argument("service")
+    configure.add_argument("config", nargs="+", metavar="KEY=VALUE", help="rate=400kBps; KEY= takes the key away")
+
+    unsubscribe = command("unsubscribe", commands.unsubscribe, "end a service of a device")
+    unsubscribe.add_argument("device")
+    unsubscribe.add_argument("service")
+    for made in (subscribe, configure, unsubscribe):
+        made.add_argument("--no-push", action="store_true", help="leave it to the device's next pull")
+
+    push = command("push", commands.push, "make a device pull now, and follow what it does")
+    push.add_argument("device")
+
+    status = command("status", commands.status, "what should run on each device, what does, and why not")
+    status.add_argument("device", nargs="?")
+    status.add_argument("--json", action="store_true", help="for programs")
+
+    audit = command("audit", commands.audit_log, "the last changes: who, what, when")
+    audit.add_argument("device", nargs="?")
+    audit.add_argument("--last", type=int, default=50, metavar="N", help="how many (%(default)s)")
+
+    serve = command("serve", commands.serve, "serve feeds, assignments and reports; end passes on time")
+    serve.add_argument(
+        "--listen", action="append", metavar="ADDRESS:PORT", help="may be repeated; default: manager.yaml, [::]:8080"
+    )
+
+    backup = command("backup", commands.backup, "copy the database while everything runs (not the keys)")
+    backup.add_argument("file", type=Path)
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; errors are one sentence on standard error."""
+    try:
+        arguments = parser().parse_args(argv)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 2
+    try:
+        return arguments.run(arguments) or 0
+    except (errors.IsdfError, OSError) as error:
+        print(f"isdf-manager: {error}", file=sys.stderr)
+        return 2 if type(error) is errors.InvalidError else 1
+    except KeyboardInterrupt:
+        print("isdf-manager: interrupted; 'isdf-manager status' tells what was done", file=sys.stderr)
+        return 1
+
+
+def _argument(parse):
+    def parsed(text: str):
+        try:
+            return parse(text)
+        except errors.InvalidError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parsed

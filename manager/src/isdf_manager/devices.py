@@ -1,0 +1,129 @@
+"""Devices: the routers at customers' premises, their keys, and the UCI file that tells a router who it is."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from isdf.errors import ConflictError, InvalidError, NotFoundError
+from isdf.formats import usign
+from isdf.model import parse_name, parse_rate
+
+from . import audit, storage
+from .publications import Publications
+
+LINE = ("down", "up", "base_down", "base_up")
+AGENT_OPTIONS = ("pull_interval", "ready_timeout", "push_port", "dataplane", "mark_mask")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The access line for the UCI file: rates in kbit/s, the WAN device, the LAN devices."""
+
+    rates: dict[str, int]
+    wan: str = "wan"
+    lan: tuple[str, ...] = ("br-lan",)
+
+
+def parse_line(text: str) -> dict[str, int]:
+    """Rates in kbit/s of `down=8000,up=8mbit,base_down=1200,base_up=150kBps`; plain numbers are kbit/s.
+
+    The base is the whole line where it is not given. `InvalidError` names what is wrong.
+    """
+    rates: dict[str, int] = {}
+    for word in filter(None, text.split(",")):
+        key, _, value = (part.strip() for part in word.partition("="))
+        if key not in LINE:
+            raise InvalidError(f"--line has {key!r}; it takes down=..,up=..,base_down=..,base_up=.. (kbit/s, or 8mbit)")
+        try:
+            rates[key] = parse_rate(value + "kbit" if value.replace(".", "", 1).isdigit() else value) // 1000
+        except InvalidError as error:
+            raise InvalidError(f"--line {key}: {error}") from None
+    for key in ("down", "up"):
+        if key not in rates:
+            raise InvalidError(f"--line lacks {key}; it takes down=..,up=..,base_down=..,base_up=..")
+        if rates.setdefault(f"base_{key}", rates[key]) > rates[key]:
+            raise InvalidError(f"--line: base_{key} is more than the line carries {key}")
+    return rates
+
+
+def parse_options(words: list[str]) -> dict[str, str]:
+    """Options of the section `agent` of `key=value` words; `InvalidError` for others than `AGENT_OPTIONS`."""
+    options = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if key not in AGENT_OPTIONS or not equals:
+            raise InvalidError(f"--set {word!r} is not option=value with one of {', '.join(AGENT_OPTIONS)}")
+        if not value or any(c in value for c in "'\n"):
+            raise InvalidError(f"--set {key}: {value!r} is no value for a UCI file")
+        options[key] = value
+    if not options.get("push_port", "1").isdecimal() or not 1 <= int(options.get("push_port", "1")) <= 65535:
+        raise InvalidError(f"--set push_port is {options['push_port']!r}; it takes 1 to 65535")
+    return options
+
+
+class Devices:
+    """The devices in the database."""
+
+    def __init__(self, store: storage.Storage, publications: Publications, who: str) -> None:
+        self._store, self._publications, self._who = store, publications, who
+
+    def add(self, name: str, push_port: int, now: float) -> sa.Row:
+        """A new device with keys of its own and an empty assignment; its row. `ConflictError` if there is one."""
+        parse_name(name, "device")
+        table = storage.device
+        with self._store.write() as connection:
+            if connection.execute(sa.select(table.c.name).where(table.c.name == name)).first():
+                raise ConflictError(f"device {name!r} is there already; choose another name, or remove that one first")
+            connection.execute(
+                table.insert().values(
+                    name=name, device_key=secrets.token_hex(32), feed_secret=secrets.token_hex(16),
+                    push_port=push_port, created=now,
+                )
+            )  # fmt: skip
+            connection.execute(storage.contact.insert().values(device=name))
+            self._publications.make(connection, name, now)
+            audit.record(connection, self._who, "device add", name)
+            return find(connection, name)
+
+    def remove(self, name: str) -> None:
+        """Forget a device; `ConflictError` while it has services, for the ISP's core must let go of them first."""
+        order = storage.order
+        with self._store.write() as connection:
+            find(connection, name)
+            mine = sa.select(order.c.service).where(order.c.device == name, order.c.state.in_(storage.OPEN))
+            if services := connection.execute(mine).scalars().all():
+                raise ConflictError(
+                    f"{name} still has {', '.join(services)}; end that first: isdf-manager unsubscribe {name} SERVICE"
+                )
+            connection.execute(storage.device.delete().where(storage.device.c.name == name))
+            audit.record(connection, self._who, "device remove", name)
+
+
+def find(connection: sa.Connection, name: str) -> sa.Row:
+    """The row of the device `name`; `NotFoundError`."""
+    if row := connection.execute(sa.select(storage.device).where(storage.device.c.name == name)).first():
+        return row
+    raise NotFoundError(f"device {name!r} is not known; 'isdf-manager device list' names them, 'device add' makes one")
+
+
+def uci(row: sa.Row, url: str, keys: dict[str, usign.PublicKey], line: Line | None, options: dict[str, str]) -> str:
+    """The router's /etc/config/isdf; keep it at mode 0600. `keys`: "catalogue" and "assignment"."""
+    agent = {
+        "manager": url,
+        "device": row.name,
+        "device_key": row.device_key,
+        "feed_secret": row.feed_secret,
+        "catalogue_key": keys["catalogue"].line,
+        "assignment_key": keys["assignment"].line,
+        **({"insecure": "1"} if url.startswith("http:") else {}),
+        **options,
+    }
+    lines = ["config agent 'agent'", *(f"\toption {key} '{value}'" for key, value in agent.items())]
+    if line is not None:
+        lines += ["", "config line 'line'", f"\toption wan '{line.wan}'"]
+        lines += [f"\tlist lan '{name}'" for name in line.lan]
+        lines += [f"\toption {key} '{line.rates[key]}'" for key in LINE]
+    return "\n".join(lines) + "\n"

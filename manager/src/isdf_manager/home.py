@@ -1,0 +1,176 @@
+"""The manager's home folder: its configuration `manager.yaml`, its keys, its database.
+
+manager.yaml           configuration (mode 0600: it may hold keys of hooks)
+manager.db             SQLite, unless `database` names another
+keys/catalogue.sec     signs packages; move it to the machine that publishes
+keys/assignment.sec    signs assignments and indexes; `serve` needs it
+keys/*.pub             what `device add` writes into a home's configuration
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import yaml
+
+from isdf.errors import InvalidError
+
+from . import signing
+from .provision import Hook, parse_hooks
+from .storage import Storage
+
+DEFAULT_URL = "http://localhost:8080"
+TEMPLATE = """\
+# The services manager's configuration; docs/operate.md tells what each line does.
+url: {url}                  # as the routers reach it
+listen: ["[::]:8080"]       # both IPv6 and IPv4
+threads: 16
+# trusted_proxies: ["::1"]  # whose X-Forwarded-For is believed
+# database: postgresql+psycopg://isdf@/isdf
+# provision:                # what runs before a service is sold, and when its time is over
+#   pay-per-site: {{command: [/usr/local/sbin/edge-rate], timeout: 10}}
+#   vpn: {{url: "https://core.example/isdf", key: a-long-secret}}
+"""
+_KEYS = {"url", "listen", "threads", "workers", "trusted_proxies", "database", "provision"}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """manager.yaml; what it leaves out has these values."""
+
+    url: str = DEFAULT_URL
+    listen: tuple[str, ...] = ("[::]:8080",)
+    threads: int = 16
+    workers: int = 1
+    trusted_proxies: tuple = ()
+    database: str | None = None
+    provision: dict[str, Hook] = field(default_factory=dict)
+
+
+class Home:
+    """Paths and configuration of the folder `path`; what is missing is an `InvalidError` that names the command."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+
+    @property
+    def catalogue_key(self) -> Path:
+        return self.path / "keys" / "catalogue.sec"
+
+    @property
+    def assignment_key(self) -> Path:
+        return self.path / "keys" / "assignment.sec"
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "manager.yaml"
+
+    def init(self, url: str) -> None:
+        """Make the folder; never over one that is there."""
+        parse_url(url)
+        if self.config_file.exists():
+            raise InvalidError(f"{self.path} is a manager's home already; choose another folder with --home")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / "keys").mkdir(mode=0o700)
+            for path, name in ((self.catalogue_key, "catalogue"), (self.assignment_key, "assignment")):
+                signing.write_pair(signing.generate(f"iSDF {name}"), path, f"iSDF {name}")
+            Storage(self._sqlite).create()
+            # Last, because it is what makes the folder a home.
+            signing.write_new(self.config_file, TEMPLATE.format(url=url), 0o600)
+        except FileExistsError as error:
+            raise InvalidError(f"{error.filename} exists already; choose another folder with --home") from None
+        except OSError as error:
+            raise InvalidError(f"{self.path} cannot be made a manager's home: {error}") from None
+
+    def config(self) -> Config:
+        try:
+            text = self.config_file.read_text()
+        except FileNotFoundError:
+            raise InvalidError(
+                f"{self.path} is no manager's home; make it one with 'isdf-manager init', "
+                "or name another by --home or ISDF_MANAGER_HOME"
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidError(f"{self.config_file} cannot be read: {error}") from None
+        try:
+            return parse_config(text, os.environ, self.path)
+        except InvalidError as error:
+            raise InvalidError(f"{self.config_file}: {error}") from None
+
+    def storage(self, config: Config, durable: bool = True) -> Storage:
+        if config.database is None and not (self.path / "manager.db").exists():
+            raise InvalidError(f"the database {self.path / 'manager.db'} is not there; copy a backup to this place")
+        return Storage(config.database or self._sqlite, durable)
+
+    @property
+    def _sqlite(self) -> str:
+        return f"sqlite:///{self.path / 'manager.db'}"
+
+
+def parse_config(text: str, environment: dict, folder: Path) -> Config:
+    """The configuration in `text`; ISDF_MANAGER_URL, _LISTEN (commas between) and _DATABASE go before it.
+
+    Paths of hooks are relative to `folder`. `InvalidError` names the key at fault.
+    """
+    try:
+        values = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise InvalidError(f"is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise InvalidError("is not a table of keys and values")
+    if unknown := sorted(map(str, set(values) - _KEYS)):
+        raise InvalidError(f"has the unknown key '{unknown[0]}'; known are {', '.join(sorted(_KEYS))}")
+    for key in ("url", "database"):
+        if value := environment.get(f"ISDF_MANAGER_{key.upper()}"):
+            values[key] = value
+    if value := environment.get("ISDF_MANAGER_LISTEN"):
+        values["listen"] = value.split(",")
+    return Config(
+        url=parse_url(values.get("url", DEFAULT_URL)),
+        listen=_texts("listen", values.get("listen", Config.listen)) or Config.listen,
+        threads=_count("threads", values.get("threads", 16)),
+        workers=_count("workers", values.get("workers", 1)),
+        trusted_proxies=tuple(map(_network, _texts("trusted_proxies", values.get("trusted_proxies", ())))),
+        database=values.get("database"),
+        provision=parse_hooks(values.get("provision") or {}, folder),
+    )
+
+
+def parse_url(url: object) -> str:
+    """The manager's address without a slash at its end; else `InvalidError`."""
+    parts = None
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else None
+        valid = bool(parts and parts.scheme in ("http", "https") and parts.hostname and parts.port != 0)
+    except ValueError:
+        valid = False
+    if not valid or parts.path.strip("/") or parts.query or parts.fragment or any(c in url for c in "'\" \n"):
+        raise InvalidError(
+            f"url {url!r} is not an address such as 'https://isdf.isp.example' or 'http://[2001:db8::1]:8080'"
+        )
+    return url.rstrip("/")
+
+
+def _texts(key: str, value: object) -> tuple[str, ...]:
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list | tuple) or not all(isinstance(v, str) for v in values):
+        raise InvalidError(f"{key} is not a list of texts")
+    return tuple(values)
+
+
+def _count(key: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1000:
+        raise InvalidError(f"{key} is {value!r}; it takes a number from 1 to 1000")
+    return value
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as error:
+        raise InvalidError(f"trusted_proxies has {text!r}: {error}") from None

@@ -1,0 +1,47 @@
+"""Errors over HTTP: problem documents (RFC 9457) whose `type` is the slug of the error's class in `isdf.errors`.
+
+The slug is a relative reference, so that `isdf.errors.from_dict` makes the same error of a problem on the other side.
+"""
+
+from __future__ import annotations
+
+import json
+
+from werkzeug import Response
+from werkzeug.exceptions import HTTPException
+
+from isdf import errors
+
+_STATUS = {
+    "unauthorized": 401, "clock-skew": 401, "bad-signature": 401, "not-permitted": 403, "not-found": 404,
+    "conflict": 409, "limit-reached": 429, "unavailable": 503,
+}  # fmt: skip
+_SLUG = {
+    400: "invalid-argument", 401: "unauthorized", 404: "not-found", 405: "method-not-allowed", 408: "timeout",
+    413: "too-large", 414: "too-long", 429: "limit-reached",
+}  # fmt: skip
+
+
+def of_error(error: errors.IsdfError) -> Response:
+    """The problem of an error of ours: the caller's turn is 4xx, ours 5xx."""
+    status = _STATUS.get(error.slug, 400 if isinstance(error, errors.RefusedError) else 500)
+    return problem(status, error.slug, error.title, error.detail)
+
+
+def of_http(error: HTTPException) -> Response:
+    """The problem of an error of Werkzeug's (no such route, wrong method, body too large)."""
+    status = error.code or 500
+    if error.response is not None or status < 400:
+        return error.get_response()
+    response = problem(status, _SLUG.get(status, "failed"), error.name, error.description or error.name)
+    for name, value in error.get_headers():
+        if name not in ("Content-Type", "Content-Length"):
+            response.headers[name] = value
+    return response
+
+
+def problem(status: int, slug: str, title: str, detail: str) -> Response:
+    body = {"type": slug, "title": title, "status": status, "detail": detail}
+    response = Response(json.dumps(body), status, content_type="application/problem+json")
+    response.headers["Cache-Control"] = "no-store"
+    return response

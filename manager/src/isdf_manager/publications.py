@@ -1,0 +1,118 @@
+"""Publications: the signed assignment and package index of each device, at addresses that never change.
+
+A device's newest publication is what it gets; the few before it stay for pulls that are under way. One is made when
+orders change, and anew when it is out of date: at half the life of its assignment, when a service's time is over, or
+when a service has a new version (`device.renew_at`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from isdf.formats import assignment, opkg_index, usign
+
+from . import catalogue, signing, storage
+
+LIFE = 7 * 86400  # seconds until an assignment expires
+KEPT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The newest publication of a device as its assignment is served; `etag` is the SHA-256 of the payload."""
+
+    serial: int
+    etag: str
+    assignment: bytes
+
+
+class Publications:
+    """Makes and finds publications; `key` is the assignment key."""
+
+    def __init__(self, key: usign.SecretKey) -> None:
+        self._key = key
+
+    def make(self, connection: sa.Connection, device: str, now: float) -> int:
+        """Publish what `device` shall run as of `now` (Unix seconds), in the caller's transaction; its serial."""
+        row = connection.execute(sa.select(storage.device).where(storage.device.c.name == device)).one()
+        serial = max(row.serial + 1, int(now * 1000))
+        packages, services = [], []
+        for sold in wanted(connection, device, now):
+            package = catalogue.newest(connection, sold.service)
+            packages.append(package)
+            services.append(_entry(sold, package))
+        index = opkg_index.dump([p.index_entry for p in packages])
+        index_hash = hashlib.sha256(index).hexdigest()
+        issued = int(now)
+        payload = assignment.dump(
+            assignment.Assignment(
+                device=device, serial=serial, issued=issued, expires=issued + LIFE, push_floor=row.push_sequence,
+                index_sha256=index_hash, index_size=len(index), services=tuple(services),
+            )
+        )  # fmt: skip
+        connection.execute(
+            storage.publication.insert().values(
+                device=device, serial=serial, issued=issued, etag=hashlib.sha256(payload).hexdigest(),
+                assignment=usign.embed(payload, self._sign(payload)), index_sha256=index_hash, packages=index,
+                signature=self._sign(index), files={p.filename: p.id for p in packages},
+            )
+        )  # fmt: skip
+        ends = [s.until for s in services if s.until is not None]
+        connection.execute(
+            storage.device.update()
+            .where(storage.device.c.name == device)
+            .values(serial=serial, renew_at=min([issued + LIFE // 2, *ends]))
+        )
+        self._forget(connection, device)
+        return serial
+
+    def renewed(self, connection: sa.Connection, device: str, now: float) -> int:
+        """The serial of a publication that is not out of date; made, in the caller's transaction, where it must be."""
+        table = storage.device
+        row = connection.execute(sa.select(table.c.serial, table.c.renew_at).where(table.c.name == device)).one()
+        return self.make(connection, device, now) if now >= row.renew_at else row.serial
+
+    def _sign(self, message: bytes) -> str:
+        return usign.sign(message, self._key, signing.ed25519_sign).dump()
+
+    @staticmethod
+    def _forget(connection: sa.Connection, device: str) -> None:
+        table = storage.publication
+        mine = table.c.device == device
+        kept = sa.select(table.c.serial).where(mine).order_by(table.c.serial.desc()).limit(KEPT)
+        connection.execute(table.delete().where(mine, table.c.serial.not_in(kept.scalar_subquery())))
+
+
+def wanted(connection: sa.Connection, device: str, now: float) -> list[sa.Row]:
+    """The orders that `device` shall run at `now`, the oldest first: theirs is the position in the assignment."""
+    table = storage.order
+    query = (
+        sa.select(table)
+        .where(table.c.device == device, table.c.state == "active")
+        .where(sa.or_(table.c.until.is_(None), table.c.until > now))
+        .order_by(table.c.created, table.c.id)
+    )
+    return list(connection.execute(query))
+
+
+def newest(connection: sa.Connection, device: str) -> Served:
+    """The newest publication of `device`, which must have one."""
+    table = storage.publication
+    query = (
+        sa.select(table.c.serial, table.c.etag, table.c.assignment)
+        .where(table.c.device == device)
+        .order_by(table.c.serial.desc())
+        .limit(1)
+    )
+    return Served(*connection.execute(query).one())
+
+
+def _entry(sold: sa.Row, package: sa.Row) -> assignment.Entry:
+    return assignment.Entry(
+        name=sold.service, package=package.package, version=package.version, filename=package.filename,
+        size=package.size, sha256=package.sha256, signature=package.signature, config=sold.config, since=sold.starts,
+        until=sold.until, order=sold.id,
+    )  # fmt: skip

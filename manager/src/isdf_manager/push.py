@@ -1,0 +1,132 @@
+"""The push: a small datagram that makes a router pull now, repeated until its pull is seen (design, section 4).
+
+It goes to the address from which the router called last. What follows is read in the database, where the server
+writes it: the pull, then the router's report.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+
+import sqlalchemy as sa
+
+from isdf import wire
+from isdf.errors import FailedError, UnavailableError
+
+from . import devices, reports, storage
+
+REPEAT = (0.25, 0.5, 1.0, 2.0, 4.0)  # seconds after the first datagram
+PULL_TIMEOUT, REPORT_TIMEOUT = 10.0, 60.0
+_LOOK = 0.01
+
+
+class NeverSeenError(UnavailableError):
+    """There is no address to push to: the device has not called in yet."""
+
+
+class ReportedFailureError(FailedError):
+    """The router pulled, and could not do what it was told."""
+
+    slug, title = "router-failed", "The router could not do it"
+
+
+def send(datagram: bytes, address: str, port: int) -> None:
+    """One datagram, IPv4 or IPv6; whatever the network says of it comes too late to matter."""
+    family, kind, protocol, _, target = socket.getaddrinfo(address, port, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, kind, protocol) as sock:
+        try:
+            sock.sendto(datagram, target)
+        except OSError:
+            pass  # unreachable at this moment; the next one may pass
+
+
+class Push:
+    """Pushes to a device and follows what it makes of it; `say` gets each thing as it happens."""
+
+    def __init__(
+        self, store: storage.Storage, say: Callable[[str], None], send: Callable[[bytes, str, int], None] = send,
+        clock: Callable[[], float] = time.time, sleep: Callable[[float], None] = time.sleep,
+    ) -> None:  # fmt: skip
+        self._store, self._say, self._send = store, say, send
+        self._clock, self._sleep = clock, sleep
+
+    def deliver(self, device: str, serial: int, since: float, done: str = "running") -> None:
+        """Push until `device` has pulled the publication `serial` after `since`, then wait for its report.
+
+        `done` is the word for success. Raises `NeverSeenError`, `UnavailableError` when the router does not pull or
+        report in time, `ReportedFailureError` with the router's words.
+        """
+        begun, before = self._clock(), self._contact(device).report
+        known = before is not None and before["serial"] >= serial and reports.failure(before) is None
+        datagram, address, port = self._datagram(device)
+        self._send(datagram, address, port)
+        self._say("pushed")
+        repeats = [begun + offset for offset in REPEAT]
+        while True:
+            seen = self._contact(device)
+            if seen.pulled >= serial and seen.pulled_at >= since:
+                break
+            now = self._clock()
+            if repeats and now >= repeats[0]:
+                repeats.pop(0)
+                self._send(datagram, address, port)
+            if now >= begun + PULL_TIMEOUT:
+                raise UnavailableError(
+                    f"{device} did not pull within {PULL_TIMEOUT:g} s of the push to {address}; "
+                    "it will by itself when it is reachable, within its pull interval"
+                )
+            self._sleep(_LOOK)
+        self._say(f"pulled after {_ms(seen.pulled_at - begun)}")
+        if known:
+            self._say("nothing new")
+        else:
+            self._follow(device, serial, since, begun, done)
+
+    def _follow(self, device: str, serial: int, since: float, begun: float, done: str) -> None:
+        while True:
+            seen = self._contact(device)
+            report, late = seen.report, self._clock() >= begun + REPORT_TIMEOUT
+            told = report is not None and report["serial"] >= serial and self._is_final(report)
+            if told and (seen.reported_at >= since or late):
+                if reason := reports.failure(report):
+                    raise ReportedFailureError(f"{device} reports: {reason}")
+                self._say(f"{done} after {_ms(seen.reported_at - begun)}")
+                return
+            if late:
+                raise UnavailableError(
+                    f"{device} pulled, but did not report within {REPORT_TIMEOUT:g} s; look at its log"
+                )
+            self._sleep(_LOOK)
+
+    @staticmethod
+    def _is_final(report: dict) -> bool:
+        """A router may report that services are on their way, and again when they are there."""
+        if reports.failure(report) and (report["error"] or report["applied"]):
+            return True
+        return report["applied"] and all(s["state"] in ("running", "failed", "ended") for s in report["services"])
+
+    def _datagram(self, device: str) -> tuple[bytes, str, int]:
+        table = storage.device
+        with self._store.write() as connection:
+            row = devices.find(connection, device)
+            address = connection.execute(
+                sa.select(storage.contact.c.address).where(storage.contact.c.device == device)
+            ).scalar()
+            if not address:
+                raise NeverSeenError(f"{device} has not called in yet, so there is no address to push to")
+            sequence = max(row.push_sequence + 1, int(self._clock() * 1000))
+            connection.execute(
+                table.update().where(table.c.name == device).values(push_sequence=sequence, pushes=table.c.pushes + 1)
+            )
+        key = wire.derive(bytes.fromhex(row.device_key), "push")
+        return wire.push_datagram(key, sequence), address, row.push_port
+
+    def _contact(self, device: str) -> sa.Row:
+        with self._store.read() as connection:
+            return connection.execute(sa.select(storage.contact).where(storage.contact.c.device == device)).one()
+
+
+def _ms(seconds: float) -> str:
+    return f"{max(0.0, seconds) * 1000:.0f} ms"

@@ -1,0 +1,116 @@
+"""Reports: what a router says that it runs, and what failed. Untrusted text: bounded, no control characters.
+
+{"serial": 1790000000000, "applied": true, "agent": "0.1.0", "uptime": 3600.5, "error": null,
+ "services": [{"name": "pay-per-site", "version": "1.0.0", "state": "running", "since": 1790000001, "error": null}]}
+"""
+
+from __future__ import annotations
+
+import json
+import math
+
+import sqlalchemy as sa
+
+from isdf.errors import FormatError
+
+from . import storage
+
+MAX_SIZE = 64 << 10
+_MAX_SERVICES, _MAX_TEXT = 256, 2048
+
+
+def parse(data: bytes) -> dict:
+    """The report in `data` with the known fields alone; `FormatError`."""
+    try:
+        report = json.loads(data, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise FormatError("the report is not JSON") from None
+    if not isinstance(report, dict):
+        raise FormatError("the report is not a table")
+    services = report.get("services", [])
+    if not isinstance(services, list) or len(services) > _MAX_SERVICES:
+        raise FormatError(f"the report's services are not a list of at most {_MAX_SERVICES}")
+    error = report.get("error")
+    return {
+        "serial": _integer(report, "serial"),
+        "applied": _boolean(report, "applied"),
+        "services": [_service(s) for s in services],
+        "error": _error(error) if error is not None else None,
+        "agent": _text(report.get("agent", ""), "agent"),
+        "uptime": _number(report.get("uptime", 0), "uptime"),
+    }
+
+
+def store(connection: sa.Connection, device: str, report: dict, address: str, now: float) -> None:
+    """Keep `report` as the last word of `device`."""
+    table = storage.contact
+    failed = failure(report) is not None
+    connection.execute(
+        table.update()
+        .where(table.c.device == device)
+        .values(
+            report=report, reported_at=now, time=now, address=address, reports=table.c.reports + 1,
+            failures=table.c.failures + int(failed),
+        )
+    )  # fmt: skip
+
+
+def failure(report: dict) -> str | None:
+    """In one sentence what the router could not do, None where all is well."""
+    if report["error"] is not None:
+        return report["error"]["detail"] or report["error"]["title"] or "the router names no reason"
+    for service in report["services"]:
+        if service["state"] == "failed":
+            return f"{service['name']} failed: {service['error'] or 'the router names no reason'}"
+    return None if report["applied"] else "the assignment is not applied; the router names no reason"
+
+
+def _service(value: object) -> dict:
+    if not isinstance(value, dict):
+        raise FormatError("the report has a service that is not a table")
+    error = value.get("error")
+    return {
+        "name": _text(value.get("name"), "name", 64),
+        "version": _text(value.get("version") or "", "version", 64),
+        "state": _text(value.get("state"), "state", 32),
+        "since": _number(value.get("since") or 0, "since"),
+        "error": None if error is None else _error(error)["detail"],
+    }
+
+
+def _error(value: object) -> dict:
+    if isinstance(value, str):
+        value = {"detail": value}
+    if not isinstance(value, dict):
+        raise FormatError("the report has an error that is neither text nor a table")
+    return {key: _text(value.get(key) or "", key) for key in ("type", "title", "detail")}
+
+
+def _integer(report: dict, key: str) -> int:
+    value = report.get(key)
+    if type(value) is not int or not 0 <= value < 2**53:
+        raise FormatError(f"the report's {key} is not a whole number")
+    return value
+
+
+def _boolean(report: dict, key: str) -> bool:
+    if not isinstance(report.get(key), bool):
+        raise FormatError(f"the report's {key} is not true or false")
+    return report[key]
+
+
+def _number(value: object, key: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**53:
+        raise FormatError(f"the report's {key} is not a number")
+    return value if math.isfinite(value) else 0
+
+
+def _text(value: object, key: str, most: int = _MAX_TEXT) -> str:
+    if not isinstance(value, str):
+        raise FormatError(f"the report's {key} is not text")
+    # The end of an error output says more than its beginning.
+    return "".join(c if c.isprintable() else " " for c in value[-most:]).strip()
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(name)

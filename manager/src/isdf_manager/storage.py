@@ -1,0 +1,203 @@
+"""The database: its schema, and short transactions on it. SQLite in the home folder, or another by its URL.
+
+SQLite is used in WAL mode, so that the server and a command line read and write beside each other. A transaction
+never spans a hook, a datagram or an answer: it reads, decides, writes and ends.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from isdf.errors import FailedError, InvalidError
+
+schema = sa.MetaData()
+
+# Times are Unix seconds (float unless they travel in an assignment); serials and sequences are Unix milliseconds that
+# only rise (design, section 4), so that a manager restored from yesterday's copy is heard.
+
+device = sa.Table(
+    "device",
+    schema,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("device_key", sa.Text, nullable=False),  # 64 hexadecimal digits
+    sa.Column("feed_secret", sa.Text, nullable=False),
+    sa.Column("push_port", sa.Integer, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("serial", sa.BigInteger, nullable=False, default=0),  # of the newest publication
+    sa.Column("renew_at", sa.Float, nullable=False, default=0),  # the newest publication is out of date from then on
+    sa.Column("push_sequence", sa.BigInteger, nullable=False, default=0),
+    sa.Column("pushes", sa.Integer, nullable=False, default=0),
+)
+
+contact = sa.Table(  # apart from `device`: written at each pull
+    "contact",
+    schema,
+    sa.Column("device", sa.Text, sa.ForeignKey("device.name", ondelete="CASCADE"), primary_key=True),
+    sa.Column("time", sa.Float),
+    sa.Column("address", sa.Text),
+    sa.Column("pulled", sa.BigInteger, nullable=False, default=0),  # serial that the router has been given
+    sa.Column("pulled_at", sa.Float, nullable=False, default=0),
+    sa.Column("report", sa.JSON),
+    sa.Column("reported_at", sa.Float, nullable=False, default=0),
+    sa.Column("pulls", sa.Integer, nullable=False, default=0),
+    sa.Column("reports", sa.Integer, nullable=False, default=0),
+    sa.Column("failures", sa.Integer, nullable=False, default=0),
+)
+
+package = sa.Table(
+    "package",
+    schema,
+    sa.Column("id", sa.Integer, primary_key=True),  # rises; the highest of a service is its newest
+    sa.Column("service", sa.Text, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("package", sa.Text, nullable=False),
+    sa.Column("filename", sa.Text, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("signature", sa.Text, nullable=False),  # of the catalogue key, a base64 line
+    sa.Column("index_entry", sa.JSON, nullable=False),  # fields of its stanza in Packages
+    sa.Column("manifest", sa.JSON, nullable=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+    sa.Column("published", sa.Float, nullable=False),
+    sa.UniqueConstraint("service", "version"),
+)
+
+order = sa.Table(
+    "sold",  # "order" is a word of SQL
+    schema,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("device", sa.Text, nullable=False),  # no foreign key: an order outlives its device, for the accounts
+    sa.Column("service", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),  # see `orders`
+    sa.Column("config", sa.JSON, nullable=False),  # what is sold
+    sa.Column("next_config", sa.JSON(none_as_null=True)),  # what a `configure` under way wants
+    sa.Column("starts", sa.BigInteger, nullable=False),
+    sa.Column("until", sa.BigInteger),  # None: until cancelled
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("ended", sa.Float),
+    sa.Column("claim", sa.Text),  # who works on it now,
+    sa.Column("claim_until", sa.Float, nullable=False, default=0),  # and from when on that is not believed any more
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("retry_at", sa.Float, nullable=False, default=0),
+    sa.Column("trouble", sa.Text),  # what the hook said last when it failed
+)
+OPEN = ("ordered", "active", "ending")
+sa.Index(
+    "one_open_order",
+    order.c.device,
+    order.c.service,
+    unique=True,
+    sqlite_where=order.c.state.in_(OPEN),
+    postgresql_where=order.c.state.in_(OPEN),
+)
+sa.Index("open_orders", order.c.state, order.c.until)
+
+publication = sa.Table(
+    "publication",
+    schema,
+    sa.Column("device", sa.Text, sa.ForeignKey("device.name", ondelete="CASCADE"), primary_key=True),
+    sa.Column("serial", sa.BigInteger, primary_key=True),
+    sa.Column("issued", sa.BigInteger, nullable=False),
+    sa.Column("etag", sa.Text, nullable=False),  # SHA-256 of the payload
+    sa.Column("assignment", sa.LargeBinary, nullable=False),  # as served: signature and payload
+    sa.Column("index_sha256", sa.Text, nullable=False),
+    sa.Column("packages", sa.LargeBinary, nullable=False),  # the file Packages
+    sa.Column("signature", sa.Text, nullable=False),  # the file Packages.sig
+    sa.Column("files", sa.JSON, nullable=False),  # {file name: package.id}
+    sa.Index("publication_index", "device", "index_sha256"),
+)
+
+audit = sa.Table(
+    "audit",
+    schema,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("time", sa.Float, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("device", sa.Text),
+    sa.Column("service", sa.Text),
+    sa.Column("detail", sa.JSON, nullable=False),
+)
+
+
+class Storage:
+    """Transactions on the database at `url`; safe to share between threads, not across a fork.
+
+    `durable`: a write is on the disk when its transaction ends. The server does without for speed: what a power cut
+    could take from it (who called last, an assignment signed anew) is made again by itself.
+    """
+
+    def __init__(self, url: str, durable: bool = True) -> None:
+        self.url = sa.make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        try:
+            self._engine = sa.create_engine(self.url)
+        except (ImportError, sa.exc.ArgumentError) as error:
+            raise InvalidError(f"database {self.url!r} in manager.yaml cannot be used: {error}") from None
+        self._writing = self._engine.execution_options(isdf_write=True)
+        if self.is_sqlite:
+            _prepare_sqlite(self._engine, "FULL" if durable else "NORMAL")
+
+    @property
+    def file(self) -> Path:
+        """SQLite's file; only where `is_sqlite`."""
+        return Path(self.url.database)
+
+    def create(self) -> None:
+        """Make the tables; readable by the owner alone, for the keys of devices are in it."""
+        if self.is_sqlite:
+            os.close(os.open(self.file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        with self._translated():
+            schema.create_all(self._engine)
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A transaction that sees one state of the database and changes nothing."""
+        with self._translated(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A transaction that is all done at its end, or, after an exception, not at all."""
+        with self._translated(), self._writing.begin() as connection:
+            yield connection
+
+    def copy(self, target: Path) -> None:
+        """A consistent copy at `target` while everything runs (SQLite's online backup)."""
+        if not self.is_sqlite:
+            raise InvalidError("backup copies SQLite; use the tools of the database that manager.yaml names (pg_dump)")
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        with sqlite3.connect(self.file) as source, sqlite3.connect(target) as copy:
+            source.backup(copy)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.OperationalError as error:
+            raise FailedError(
+                f"the database {self.url.render_as_string()} cannot be used: {error.orig}; "
+                "check the folder (--home), its disk and its owner"
+            ) from None
+
+
+def _prepare_sqlite(engine: sa.Engine, synchronous: str) -> None:
+    @sa.event.listens_for(engine, "connect")
+    def connected(connection, _record) -> None:
+        connection.isolation_level = None  # BEGIN is ours: the driver's comes late and makes writers collide
+        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON", "busy_timeout=10000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(engine, "begin")
+    def began(connection: sa.Connection) -> None:
+        writing = connection.get_execution_options().get("isdf_write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
