@@ -1,4 +1,4 @@
-"""The figure of the demo, in the manner of the paper's Figure 3: two downloads over time, and the purchase in close-up."""
+"""The figure of the demo, in the manner of the paper's Figure 3: two downloads, and the purchase in close-up."""
 
 from __future__ import annotations
 

@@ -145,23 +145,23 @@ def subscribe(arguments: argparse.Namespace) -> int:
         arguments.device, arguments.service, arguments.config, arguments.length, arguments.until
     )
     until = format_time(change.until, "cancelled")
-    return _follow(parts, arguments, change, "provisioned", f"sold until {until}, order {change.order}", "running")
+    return _follow(parts, arguments, change, "provisioned", f"sold until {until}, order {change.order}")
 
 
 def configure(arguments: argparse.Namespace) -> int:
     parts = Parts(arguments)
     change = parts.orders.configure(arguments.device, arguments.service, arguments.config)
-    return _follow(parts, arguments, change, "provisioned", "configured", "running")
+    return _follow(parts, arguments, change, "provisioned", "configured")
 
 
 def unsubscribe(arguments: argparse.Namespace) -> int:
     parts = Parts(arguments)
     change = parts.orders.unsubscribe(arguments.device, arguments.service)
-    return _follow(parts, arguments, change, "withdrawn", "cancelled", "ended")
+    return _follow(parts, arguments, change, "withdrawn", "cancelled", ends=True)
 
 
 def _follow(
-    parts: Parts, arguments: argparse.Namespace, change: Change, provisioned: str, changed: str, done: str
+    parts: Parts, arguments: argparse.Namespace, change: Change, provisioned: str, changed: str, ends: bool = False
 ) -> int:
     """Tell what was done, push, and tell what comes of it; the order stands whatever the router makes of it."""
     if change.provision_ms is not None:
@@ -171,7 +171,7 @@ def _follow(
         say(f"not pushed: {arguments.device} gets it with its next pull")
     else:
         try:
-            Push(parts.store, say).deliver(arguments.device, change.serial, change.time, done)
+            Push(parts.store, say).deliver(arguments.device, change.serial, change.time, arguments.service, ends)
         except NeverSeenError as error:
             say(f"not pushed: {error}; it gets the change with its first pull")
         except IsdfError as error:

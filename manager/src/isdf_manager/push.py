@@ -52,10 +52,10 @@ class Push:
         self._store, self._say, self._send = store, say, send
         self._clock, self._sleep = clock, sleep
 
-    def deliver(self, device: str, serial: int, since: float, done: str = "running") -> None:
+    def deliver(self, device: str, serial: int, since: float, service: str | None = None, ends: bool = False) -> None:
         """Push until `device` has pulled the publication `serial` after `since`, then wait for its report.
 
-        `done` is the word for success. Raises `NeverSeenError`, `UnavailableError` when the router does not pull or
+        It is about `service`, which shall run or end (`ends`); None: about all of them. Raises `NeverSeenError`, `UnavailableError` when the router does not pull or
         report in time, `ReportedFailureError` with the router's words.
         """
         begun, before = self._clock(), self._contact(device).report
@@ -82,30 +82,23 @@ class Push:
         if known:
             self._say("nothing new")
         else:
-            self._follow(device, serial, since, begun, done)
+            self._follow(device, serial, since, begun, service, ends)
 
-    def _follow(self, device: str, serial: int, since: float, begun: float, done: str) -> None:
+    def _follow(self, device: str, serial: int, since: float, begun: float, service: str | None, ends: bool) -> None:
         while True:
             seen = self._contact(device)
             report, late = seen.report, self._clock() >= begun + REPORT_TIMEOUT
-            told = report is not None and report["serial"] >= serial and self._is_final(report)
-            if told and (seen.reported_at >= since or late):
-                if reason := reports.failure(report):
+            if report is not None and report["serial"] >= serial and (seen.reported_at >= since or late):
+                if reason := reports.failure(report, service):
                     raise ReportedFailureError(f"{device} reports: {reason}")
-                self._say(f"{done} after {_ms(seen.reported_at - begun)}")
-                return
+                if word := _outcome(report, service, ends):
+                    self._say(f"{word} after {_ms(seen.reported_at - begun)}")
+                    return
             if late:
                 raise UnavailableError(
-                    f"{device} pulled, but did not report within {REPORT_TIMEOUT:g} s; look at its log"
+                    f"{device} pulled, but did not report within {REPORT_TIMEOUT:g} s that it is done; look at its log"
                 )
             self._sleep(_LOOK)
-
-    @staticmethod
-    def _is_final(report: dict) -> bool:
-        """A router may report that services are on their way, and again when they are there."""
-        if reports.failure(report) and (report["error"] or report["applied"]):
-            return True
-        return report["applied"] and all(s["state"] in ("running", "failed", "ended") for s in report["services"])
 
     def _datagram(self, device: str) -> tuple[bytes, str, int]:
         table = storage.device
@@ -126,6 +119,16 @@ class Push:
     def _contact(self, device: str) -> sa.Row:
         with self._store.read() as connection:
             return connection.execute(sa.select(storage.contact).where(storage.contact.c.device == device)).one()
+
+
+def _outcome(report: dict, service: str | None, ends: bool) -> str | None:
+    """The word for what came of it; None while the router is at it and will report again."""
+    states = [s["state"] for s in report["services"]] if service is None else [reports.state(report, service)]
+    if "starting" in states:
+        return None
+    if ends:
+        return "ended" if states[0] in (None, "ended") else None
+    return "running" if service is None else states[0]
 
 
 def _ms(seconds: float) -> str:

@@ -55,14 +55,20 @@ def store(connection: sa.Connection, device: str, report: dict, address: str, no
     )  # fmt: skip
 
 
-def failure(report: dict) -> str | None:
-    """In one sentence what the router could not do, None where all is well."""
+def failure(report: dict, service: str | None = None) -> str | None:
+    """In one sentence what the router could not do (of `service`, where it is given), None where all is well."""
     if report["error"] is not None:
         return report["error"]["detail"] or report["error"]["title"] or "the router names no reason"
-    for service in report["services"]:
-        if service["state"] == "failed":
-            return f"{service['name']} failed: {service['error'] or 'the router names no reason'}"
-    return None if report["applied"] else "the assignment is not applied; the router names no reason"
+    for told in report["services"]:
+        if service in (None, told["name"]) and (told["error"] or told["state"] == "failed"):
+            verb = " failed" if told["state"] == "failed" else ""  # else what was there before runs on
+            return f"{told['name']}{verb}: {told['error'] or 'the router names no reason'}"
+    return None
+
+
+def state(report: dict, service: str) -> str | None:
+    """What `service` does on the router: "starting", "running", "failed", "waiting", "stopped", "ended"; None: not there."""
+    return next((told["state"] for told in report["services"] if told["name"] == service), None)
 
 
 def _service(value: object) -> dict:

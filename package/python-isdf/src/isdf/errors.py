@@ -109,7 +109,7 @@ def from_dict(error: dict) -> IsdfError:
         todo = [IsdfError]
         while todo:
             cls = todo.pop()
-            _BY_SLUG[cls.slug] = cls
+            _BY_SLUG.setdefault(cls.slug, cls)  # a subclass without a slug of its own travels as its parent
             todo.extend(cls.__subclasses__())
     return _BY_SLUG.get(str(error.get("type")), IsdfError)(
         str(error.get("detail") or error.get("title") or "no detail")

@@ -12,7 +12,6 @@ from ..loop import Loop
 from ..ubus import Connection, Status, StatusError
 from .control import Control, call
 
-
 _AWAY = (Status.NOT_FOUND, Status.TIMEOUT, Status.CONNECTION_FAILED)  # the agent or ubusd is not there just now
 
 

@@ -12,7 +12,7 @@ from .service import Service
 
 
 class FakeControl:
-    """`classes`: name -> {"down", "up"} in bit/s; `members`: lease -> (class, flow); `calls`: each call in its order."""
+    """`classes`: name -> {"down", "up"} in bit/s; `members`: lease -> (class, flow); `calls`: each call in order."""
 
     def __init__(self) -> None:
         self.classes: dict[str, dict[str, int]] = {}
