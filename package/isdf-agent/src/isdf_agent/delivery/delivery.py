@@ -1,0 +1,223 @@
+"""Delivery as a whole: when to pull, what a pull brought, what is carried out, what is reported.
+
+Read this first. `push` and `schedule` say when, `pull` (a child process) fetches what `trusted` accepts, `rollout`
+carries it out and keeps it in the `journal`, `reporter` tells the manager.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from isdf.errors import FormatError, IsdfError, UnavailableError, from_dict
+from isdf.loop import Loop
+
+from ..config import Config, Paths
+from .clock import Clock
+from .installer import Opkg
+from .journal import Journal, Received
+from .ports import Installer, Services
+from .push import PushSocket
+from .reporter import Reporter
+from .rollout import Rollout
+from .schedule import Schedule
+
+log = logging.getLogger(__name__)
+
+Fetch = Callable[[dict, Callable[[dict], None]], None]
+"""Runs `pull` with its parameters and calls back with its result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Programs of the router, as words of a command line."""
+
+    opkg: tuple[str, ...] = ("opkg",)
+    usign: tuple[str, ...] = ("usign",)
+
+
+class Delivery:
+    """`start()` it once; then it is all events. `on_pull_started` is called with the reason when a pull begins."""
+
+    DEADLINE = 60.0  # seconds for a pull, and for a report
+
+    def __init__(
+        self, loop: Loop, config: Config, paths: Paths, services: Services, *, tools: Tools | None = None,
+        installer: Installer | None = None, clock: Clock | None = None, version: str = "", fetch: Fetch | None = None,
+        post: Callable[[dict, Callable[[int], None]], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._loop, self._config, self._paths, self._tools = loop, config, paths, tools or Tools()
+        self._version, self._started = version, time.monotonic()
+        self._fetch = fetch or self._spawn_pull
+        self._clock = clock or Clock()
+        self.journal = Journal(paths.flash)
+        installer = installer or Opkg(loop, program=list(self._tools.opkg), root=paths.root, folder=paths.run / "opkg")
+        self.rollout = Rollout(loop, services, installer, self.journal, self._clock)
+        self.rollout.on_settled = self._settled
+        self.rollout.mark = self._mark
+        services.on_failure = self.rollout.gave_up
+        self._schedule = Schedule(loop, config.pull_interval, self._pull)
+        self._reporter = Reporter(loop, post or self._spawn_report)
+        self._push: PushSocket | None = None
+        self._timeline: dict[str, int] = {}
+        self.last_timeline: dict[str, int] = {}
+        self._pushed_at = 0
+        self._error: IsdfError | None = None
+        self._reported: dict | None = None
+        self._last_contact: float | None = None
+        self.on_pull_started: Callable[[str], None] = lambda reason: None
+
+    def start(self) -> None:
+        """Finish what a crash interrupted, let run what should run, and pull."""
+        self._push = PushSocket(self._loop, self._config.device_key, self._config.push_port, self._on_push)
+        self._raise_floor()
+        self.rollout.settle(done=lambda: self._schedule.asked("start"))
+
+    def pull(self, reason: str = "asked") -> None:
+        """Pull now; where a pull runs already, one follows it."""
+        self._schedule.asked(reason)
+
+    def status(self) -> dict:
+        """For people: the assignment in force, the last pull, and the timeline (Unix ms) of the last change."""
+        received = self.rollout.received
+        applied, services = self.rollout.report()
+        return {
+            "serial": received.assignment.serial if received else None,
+            "expires": received.assignment.expires if received else None,
+            "applied": applied,
+            "services": services,
+            "error": self._error.as_dict() if self._error else None,
+            "last_contact": self._last_contact,
+            "insecure": self._config.insecure,
+            "clock_set": self._clock.is_set,
+            "flash_writes": self.journal.writes,
+            "flash_bytes": self.journal.written,
+            "timeline": self.last_timeline,
+        }
+
+    def stop(self) -> None:
+        self._schedule.stop()
+        self._reporter.stop()
+        self.rollout.stop()
+        if self._push:
+            self._push.close()
+
+    # -- a pull
+
+    def _on_push(self) -> None:
+        self._pushed_at = _now()
+        self._schedule.pushed()
+
+    def _pull(self, reason: str) -> None:
+        self._timeline = {"pull_started": _now()}
+        if reason == "push":
+            self._timeline["push_received"] = self._pushed_at
+        self.on_pull_started(reason)
+        received, have = self.rollout.received, self.rollout.packages()
+        digest = received.digest if received else None
+        config = self._config
+        parameters = {
+            "manager": config.manager, "device": config.device, "device_key": config.device_key.hex(),
+            "feed_secret": config.feed_secret, "catalogue_key": config.catalogue_key,
+            "assignment_key": config.assignment_key, "folder": str(self._paths.run / "pull"),
+            "opkg": list(self._tools.opkg), "usign": list(self._tools.usign), "have": have,
+            "serial": received.assignment.serial if received else 0, "digest": digest,
+            "etag": f'"{digest}"' if digest and not self.rollout.missing else None,
+            "now": self._clock.now(), "clock_set": self._clock.is_set, "deadline": self.DEADLINE,
+        }  # fmt: skip
+        self._fetch(parameters, lambda result: self._pulled(reason, result))
+
+    def _pulled(self, reason: str, result: dict) -> None:
+        names = {"request": "request_sent", "verified": "assignment_verified", "fetched": "packages_fetched"}
+        self._timeline |= {names.get(k, k): v for k, v in result.get("timeline", {}).items()}
+        received = None
+        if result["status"] == "fetched":
+            try:
+                received = Received.parse(Path(result["assignment"]).read_bytes())
+            except (OSError, FormatError) as error:
+                result = _failed(f"what the pull fetched is not there any more: {error}")
+        if result["status"] == "failed":
+            self._error = from_dict(result["error"])
+            log.error("pull (%s): %s", reason, self._error)
+        else:
+            self._error = None
+            self._last_contact = self._clock.now()
+            self._reporter.reachable()
+        good, after = result["status"] != "failed", float(result.get("retry_after", 0.0))
+        staged = {sha256: Path(path) for sha256, path in result.get("packages", {}).items()}
+
+        def settled() -> None:
+            if "ready" in self._timeline or not self.last_timeline:
+                self.last_timeline = self._timeline
+            self._raise_floor()
+            self._report()
+            self._schedule.ended(good, after)
+
+        self.rollout.settle(received, staged, eager=reason != "interval" and good, done=settled)
+
+    def _settled(self, changed: bool) -> None:
+        self._raise_floor()
+        if changed:
+            self._report()
+
+    def _mark(self, step: str) -> None:
+        self._timeline[step] = _now()
+
+    def _raise_floor(self) -> None:
+        if self._push and self.rollout.received:
+            self._push.raise_floor(self.rollout.received.assignment.push_floor)
+
+    # -- reports
+
+    def _report(self) -> None:
+        """Tell the manager what runs, where that is not what it was told before."""
+        applied, services = self.rollout.report()
+        received = self.rollout.received
+        refused = self._error if self._error and not isinstance(self._error, UnavailableError) else None
+        report = {
+            "serial": received.assignment.serial if received else 0,
+            "applied": applied and refused is None,
+            "services": services,
+            "error": refused.as_dict() if refused else None,
+        }
+        if report != self._reported:
+            self._reported = report
+            about = {"agent": self._version, "uptime": round(time.monotonic() - self._started)}
+            self._reporter.send(report | about)
+
+    # -- children
+
+    def _spawn_pull(self, parameters: dict, done: Callable[[dict], None]) -> None:
+        def ended(status: int, output: bytes) -> None:
+            try:
+                result = json.loads(output)
+            except ValueError:
+                result = _failed(f"the pull ended without a result (status {status})")
+            done(result)
+
+        self._spawn("isdf_agent.delivery.pull", parameters, ended)
+
+    def _spawn_report(self, report: dict, done: Callable[[int], None]) -> None:
+        config = self._config
+        parameters = {
+            "manager": config.manager, "device": config.device, "device_key": config.device_key.hex(),
+            "report": report, "deadline": self.DEADLINE,
+        }  # fmt: skip
+        self._spawn("isdf_agent.delivery.report", parameters, lambda status, output: done(status))
+
+    def _spawn(self, module: str, parameters: dict, done: Callable[[int, bytes], None]) -> None:
+        argv = [sys.executable, "-m", module]
+        self._loop.child(argv, done, stdin=json.dumps(parameters).encode(), timeout=self.DEADLINE + 5)
+
+
+def _failed(sentence: str) -> dict:
+    return {"status": "failed", "error": UnavailableError(sentence).as_dict()}
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,114 @@
+"""The package manager opkg as an `Installer`: packages are installed from files that `trusted` accepted.
+
+What opkg says and its exit code are not believed; its status file is read afterwards. It runs with a configuration that
+names no feed, so that nothing of another feed comes along, not even a dependency. A lock that a user's opkg holds is
+waited for.
+
+Reference: opkg-lede `libopkg/opkg_install.c`, `opkg_conf.c` (the lock), `pkg.c` (the status file).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from isdf.loop import Loop
+
+log = logging.getLogger(__name__)
+
+PREFIX = "isdf-service-"
+_CONF = "dest root /\narch all 1\n"
+# A power cut leaves files that belong to no package, and opkg refuses to write over them. What a package may write
+# over is bounded by the look into it: its own folder.
+_INSTALL = ["--force-downgrade", "--force-overwrite"]
+# With a root of its own opkg leaves maintainer scripts out, and so the package's user.
+_ROOTED = "--force-postinstall"
+
+
+class Opkg:
+    """opkg on `root` (/ on a router), with its configuration in `folder`."""
+
+    RETRY = 0.5  # seconds between looks at a lock
+
+    def __init__(
+        self, loop: Loop, *, program: list[str], root: Path, folder: Path,
+        patience: float = 60.0, timeout: float = 120.0,
+    ) -> None:  # fmt: skip
+        self._loop, self._program, self._root = loop, program, root
+        self._folder, self._patience, self._timeout = folder, patience, timeout
+
+    def installed(self) -> dict[str, str]:
+        """Version of each installed package of a service, by opkg's status file; what is half installed is not."""
+        try:
+            text = (self._root / "usr/lib/opkg/status").read_text(errors="replace")
+        except FileNotFoundError:
+            return {}
+        found = {}
+        for stanza in text.split("\n\n"):
+            if f"Package: {PREFIX}" in stanza:
+                fields = dict(line.split(": ", 1) for line in stanza.splitlines() if ": " in line)
+                if fields.get("Status", "").split()[-1:] == ["installed"]:
+                    found[fields["Package"]] = fields.get("Version", "")
+        return found
+
+    def install(self, packages: dict[str, tuple[str, Path]], done: Callable[[dict[str, str]], None]) -> None:
+        before = self.installed()
+        again = any(before.get(package) == version for package, (version, _) in packages.items())
+
+        def ended(output: str) -> None:
+            now = self.installed()
+            wrong = {p: _why(output) for p, (version, _) in packages.items() if now.get(p) != version}
+            for package, why in wrong.items():
+                log.error("opkg did not install %s: %s", package, why)
+            done(wrong)
+
+        options = [*_INSTALL, *(["--force-reinstall"] if again else [])]
+        self._run([*options, "install", *(str(path) for _, path in packages.values())], ended, bool(packages))
+
+    def remove(self, packages: list[str], done: Callable[[dict[str, str]], None]) -> None:
+        there = [package for package in packages if package in self.installed()]
+
+        def ended(output: str) -> None:
+            now = self.installed()
+            done({package: _why(output) for package in there if package in now})
+
+        self._run(["remove", *there], ended, bool(there))
+
+    def _run(self, words: list[str], done: Callable[[str], None], needed: bool) -> None:
+        if not needed:
+            done("")
+            return
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self._folder / "none").mkdir(exist_ok=True)
+        conf = self._folder / "install.conf"
+        conf.write_text(_CONF)
+        # opkg puts its root before the folder of its lists.
+        argv = [*self._program, "-f", str(conf), "-l", "/" + str((self._folder / "none").relative_to(self._root))]
+        if self._root != Path("/"):
+            argv += ["-o", str(self._root), _ROOTED]
+            (self._root / "var/lock").mkdir(parents=True, exist_ok=True)
+        environment = os.environ | {"OPKG_CONF_DIR": str(self._folder / "none")}
+        until = self._loop.after(self._patience, lambda: None)
+
+        def attempt() -> None:
+            self._loop.child(argv + words, ended, timeout=self._timeout, env=environment, stderr=subprocess.STDOUT)
+
+        def ended(status: int, printed: bytes) -> None:
+            output = printed.decode(errors="replace")
+            if "Could not lock" in output and until.active:
+                self._loop.after(self.RETRY, attempt)
+                return
+            until.cancel()
+            done(output)
+
+        attempt()
+
+
+def _why(output: str) -> str:
+    """opkg's last words, of which the first line with a star is the most telling."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    starred = [line.lstrip("* ") for line in lines if line.startswith("*")]
+    return (starred or lines or ["opkg said nothing"])[0 if starred else -1][:300]

@@ -1,0 +1,109 @@
+"""The push: an authentic datagram on UDP port 9009 makes the router pull now. Nothing is ever answered.
+
+Anybody can send to the port, so a datagram costs little before it is known to be authentic, and a flood is read at a
+bounded pace: what does not fit into the socket's buffer meanwhile is lost, and the manager repeats a push anyway.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Callable
+
+from isdf.loop import Loop
+from isdf.wire import PUSH_SIZE, derive, read_push
+
+log = logging.getLogger(__name__)
+
+
+class PushSocket:
+    """Calls `pushed()` for each authentic datagram whose sequence is above all that came before and above the floor."""
+
+    ROUND = 64  # datagrams read at once; then others have their turn for
+    PAUSE = 0.05  # seconds
+
+    def __init__(self, loop: Loop, device_key: bytes, port: int, pushed: Callable[[], None]) -> None:
+        self._loop, self._pushed = loop, pushed
+        self._key = derive(device_key, "push")
+        self._floor = 0
+        self._socket = _bind(port)
+        self._watch()
+
+    @property
+    def port(self) -> int:
+        return self._socket.getsockname()[1]
+
+    def raise_floor(self, floor: int) -> None:
+        """Sequences up to `floor` were used before; the newest assignment says so."""
+        self._floor = max(self._floor, floor)
+
+    def close(self) -> None:
+        self._loop.watch(self._socket.fileno(), None)
+        self._socket.close()
+
+    def _watch(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._loop.watch(self._socket.fileno(), self._readable)
+
+    def _readable(self) -> None:
+        fresh = False
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(self.ROUND):
+                fresh |= self._take(self._socket.recv(PUSH_SIZE + 1))
+            self._loop.watch(self._socket.fileno(), None)
+            self._loop.after(self.PAUSE, self._watch)
+        if fresh:
+            self._pushed()
+
+    def _take(self, datagram: bytes) -> bool:
+        sequence = read_push(self._key, datagram) if len(datagram) == PUSH_SIZE else None
+        if sequence is None or sequence <= self._floor:
+            return False
+        self._floor = sequence
+        return True
+
+
+def _bind(port: int) -> socket.socket:
+    """A non-blocking socket for IPv6 and IPv4; for IPv4 alone where the kernel has no IPv6."""
+    try:
+        bound = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        address = "::"
+    except OSError:
+        bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        address = "0.0.0.0"
+    bound.setblocking(False)
+    try:
+        bound.bind((address, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+class Bucket:
+    """Pulls by push: `size` at once, and one more each `period` seconds."""
+
+    def __init__(self, size: int = 3, period: float = 10.0, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._size, self._period, self._monotonic = size, period, monotonic
+        self._tokens, self._at = float(size), monotonic()
+
+    def take(self) -> bool:
+        """Whether there is a token; it is taken."""
+        self._fill()
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+    def wait(self) -> float:
+        """Seconds until there is a token."""
+        self._fill()
+        return max(0.0, (1 - self._tokens) * self._period)
+
+    def _fill(self) -> None:
+        now = self._monotonic()
+        self._tokens = min(self._size, self._tokens + (now - self._at) / self._period)
+        self._at = now

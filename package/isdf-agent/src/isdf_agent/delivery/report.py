@@ -1,0 +1,33 @@
+"""One report to the manager, as a process of its own: `python3 -m isdf_agent.delivery.report`, JSON on stdin.
+
+Exit status 0: delivered; 1: try again later; 2: the manager will never take this one.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from urllib.parse import quote
+
+from isdf.errors import IsdfError
+
+from .request import RefusedByManagerError, deadline, send
+
+
+def main() -> int:
+    told = json.load(sys.stdin)
+    body = json.dumps(told["report"]).encode()
+    try:
+        with deadline(told["deadline"], "the report"):
+            send(
+                told["manager"], bytes.fromhex(told["device_key"]), "POST", f"/device/{quote(told['device'])}/report",
+                body=body, headers={"Content-Type": "application/json"},
+            )  # fmt: skip
+    except IsdfError as error:
+        print(error, file=sys.stderr)
+        return 2 if isinstance(error, RefusedByManagerError) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

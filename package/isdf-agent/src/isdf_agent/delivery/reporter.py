@@ -1,0 +1,59 @@
+"""Reports to the manager, one at a time; the newest wins, and what could not be delivered is tried again."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+
+from isdf.loop import Loop, Timer
+
+log = logging.getLogger(__name__)
+
+Post = Callable[[dict, Callable[[int], None]], None]
+"""Sends a report, and calls back with 0 (delivered), 1 (try again later) or 2 (never try this one again)."""
+
+
+class Reporter:
+    FIRST_RETRY, LAST_RETRY = 5.0, 1800.0  # seconds
+
+    def __init__(self, loop: Loop, post: Post, uniform: Callable[[float, float], float] = random.uniform) -> None:
+        self._loop, self._post, self._uniform = loop, post, uniform
+        self._newest: dict | None = None
+        self._busy = False
+        self._failures = 0
+        self._timer: Timer | None = None
+
+    def send(self, report: dict) -> None:
+        """Deliver `report` as soon as it goes."""
+        self._newest = report
+        self._begin()
+
+    def reachable(self) -> None:
+        """The manager answered something just now: what waits goes out."""
+        if self._newest is not None:
+            self._begin()
+
+    def stop(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+
+    def _begin(self) -> None:
+        if self._busy or self._newest is None:
+            return
+        self.stop()
+        report, self._newest, self._busy = self._newest, None, True
+
+        def ended(status: int) -> None:
+            self._busy = False
+            self._failures = 0 if status == 0 else self._failures + 1
+            if status == 2:
+                log.error("the manager refused the report of serial %s", report.get("serial"))
+            elif status != 0:
+                self._newest = self._newest or report
+                spread = min(self.FIRST_RETRY * 2.0 ** min(self._failures - 1, 30), self.LAST_RETRY)
+                self._timer = self._loop.after(spread * self._uniform(0.5, 1.5), self._begin)
+                return
+            self._begin()
+
+        self._post(report, ended)

@@ -1,0 +1,83 @@
+"""When to pull: at the start, at intervals, when pushed, when asked; one at a time.
+
+Intervals are spread by jitter, and so are the tries after a failure: when a manager comes back after an hour, its
+routers do not come back all at once. Pulls by push come from a bucket; a push that finds a pull running or the bucket
+empty leaves a flag, and one pull follows.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from isdf.loop import Loop, Timer
+
+from .push import Bucket
+
+
+class Schedule:
+    """Calls `pull(reason)` when it is time; `ended` must follow each."""
+
+    JITTER = 0.1
+    FIRST_RETRY = 15.0  # seconds; doubled with each failure up to the interval
+
+    def __init__(
+        self, loop: Loop, interval: float, pull: Callable[[str], None], *,
+        bucket: Bucket | None = None, uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:  # fmt: skip
+        self._loop, self._interval, self._pull = loop, interval, pull
+        self._bucket, self._uniform = bucket or Bucket(), uniform
+        self._timer: Timer | None = None
+        self._running = False
+        self._again: str | None = None  # why one more pull follows the one that runs, or the empty bucket
+        self._failures = 0
+
+    def pushed(self) -> None:
+        """An authentic push came."""
+        if self._running:
+            self._again = self._again or "push"
+        elif self._bucket.take():
+            self._begin("push")
+        else:
+            self._again = "push"
+            self._at(self._bucket.wait())
+
+    def asked(self, reason: str) -> None:
+        """Somebody on this router wants a pull now."""
+        if self._running:
+            self._again = reason
+        else:
+            self._begin(reason)
+
+    def ended(self, good: bool, retry_after: float = 0.0) -> None:
+        """The pull is over; after a failure the next is not before `retry_after` seconds."""
+        self._running = False
+        self._failures = 0 if good else self._failures + 1
+        if self._again and self._again != "push":
+            self._begin(self._again)
+        elif self._again:
+            self._at(self._bucket.wait())
+        elif good:
+            self._at(self._interval * self._uniform(1 - self.JITTER, 1 + self.JITTER))
+        else:
+            spread = min(self.FIRST_RETRY * 2.0 ** min(self._failures - 1, 30), self._interval)
+            self._at(retry_after + spread * self._uniform(0.5, 1.5))
+
+    def stop(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+
+    def _at(self, seconds: float) -> None:
+        self.stop()
+        self._timer = self._loop.after(seconds, self._due)
+
+    def _due(self) -> None:
+        if self._again == "push" and not self._bucket.take():
+            self._at(self._bucket.wait())
+        else:
+            self._begin(self._again or "interval")
+
+    def _begin(self, reason: str) -> None:
+        self.stop()
+        self._again, self._running = None, True
+        self._pull(reason)

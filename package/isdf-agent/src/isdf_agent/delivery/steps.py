@@ -1,0 +1,44 @@
+"""Waiting without threads: a sequence of steps written as a generator.
+
+`result = yield step` calls `step(done)` and goes on with `result` when `done(result)` is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+Step = Callable[[Callable[[Any], None]], None]
+
+
+def run(sequence: Generator[Step, Any, Any], done: Callable[[Any], None]) -> None:
+    """Run `sequence`, and call `done` with what it returns. It handles its own exceptions: there is no caller left."""
+
+    def go_on(value: Any) -> None:
+        try:
+            step = sequence.send(value)
+        except StopIteration as end:
+            done(end.value)
+            return
+        step(go_on)
+
+    go_on(None)
+
+
+def together(steps: dict[str, Step]) -> Step:
+    """One step of several that run at the same time; its result is the dictionary of theirs."""
+
+    def start(done: Callable[[dict], None]) -> None:
+        results: dict[str, Any] = {}
+        if not steps:
+            done(results)
+
+        def ended(key: str, result: Any) -> None:
+            results[key] = result
+            if len(results) == len(steps):
+                done(results)
+
+        for key, step in steps.items():
+            step(lambda result, key=key: ended(key, result))
+
+    return start

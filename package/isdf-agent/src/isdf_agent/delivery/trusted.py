@@ -1,0 +1,113 @@
+"""What a pull may believe, as a state machine without I/O: assignment, then index, then packages.
+
+The rules, in the order in which they are applied:
+
+1. An assignment is believed when the assignment key signed it, nothing in it is unsigned, it is for this device, its
+   serial is not below that of the last one believed (and where it is equal, it is the same assignment), it has not
+   expired, and it was not issued more than a day from now by a clock that is set.
+2. An index is believed when it has the size and the hash that the assignment says, and names each package that the
+   assignment wants with the same version, file name, size and hash.
+3. A package is believed when it has the size and the hash that the assignment says, the *catalogue* key signed its
+   name, version, size and hash, and the look into it finds nothing but a service of its name.
+
+So the holder of the assignment key can choose among packages that the catalogue key vouched for, and add none.
+After a refusal the state is as before; nothing that was refused is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from isdf.errors import FormatError, IsdfError, RefusedError, SignatureError
+from isdf.formats import assignment as wire
+from isdf.formats import ipk, opkg_index, usign
+from isdf.formats.service_package import check_service_package
+
+ASSIGNMENT_MAX = 256 << 10  # bytes, signature included
+INDEX_MAX = 1 << 20
+PACKAGE_MAX = 1 << 20
+UNPACKED_MAX = 4 << 20
+CLOCK_TOLERANCE = 86400.0  # seconds
+
+Verify = Callable[[bytes, usign.Signature, usign.PublicKey], bool]
+"""`(message, signature, key) -> whether it verifies`."""
+
+
+class Trusted:
+    """`now` is Unix time; `clock_set` says whether it may be relied on to call something *too new*."""
+
+    def __init__(
+        self, device: str, assignment_key: usign.PublicKey, catalogue_key: usign.PublicKey, verify: Verify, *,
+        now: float, clock_set: bool = True, serial: int = 0, digest: str | None = None,
+    ) -> None:  # fmt: skip
+        self._device, self._verify, self._now, self._clock_set = device, verify, now, clock_set
+        self._assignment_key, self._catalogue_key = assignment_key, catalogue_key
+        self._serial, self._digest = serial, digest
+        self.assignment: wire.Assignment | None = None
+
+    def accept_assignment(self, data: bytes) -> wire.Assignment:
+        """The assignment in `data`, as it came over the wire (signature embedded)."""
+        if len(data) > ASSIGNMENT_MAX:
+            raise FormatError(f"the assignment has over {ASSIGNMENT_MAX} bytes")
+        text, payload = usign.split_embedded(data)
+        signature = usign.Signature.parse(text)
+        if text != usign.Signature(signature.fingerprint, signature.signature).dump():
+            raise FormatError("the assignment's signature has a comment of its own; nobody vouches for that")
+        if not self._is_by(self._assignment_key, signature, payload):
+            raise SignatureError("the assignment is not signed by this router's assignment key")
+        new = wire.parse(payload)
+        if new.device != self._device:
+            raise RefusedError(f"the assignment is for device {new.device!r}; this is {self._device!r}")
+        if new.serial < self._serial:
+            raise RefusedError(f"the assignment's serial {new.serial} is older than {self._serial}, the last one's")
+        for entry in new.services:
+            if entry.size > PACKAGE_MAX:
+                raise RefusedError(f"{entry.filename} has {entry.size} bytes; {PACKAGE_MAX} are the most")
+        digest = hashlib.sha256(payload).hexdigest()
+        if new.serial == self._serial and self._digest not in (None, digest):
+            raise RefusedError(f"the assignment's serial {new.serial} was used before, for another assignment")
+        if new.expires <= self._now:
+            raise RefusedError(f"the assignment of serial {new.serial} expired at {new.expires}; it is {self._now:.0f}")
+        if self._clock_set and new.issued > self._now + CLOCK_TOLERANCE:
+            raise RefusedError(f"the assignment of serial {new.serial} is from the future ({new.issued})")
+        self.assignment = new
+        return new
+
+    def accept_index(self, data: bytes) -> None:
+        """`data` is the index (`Packages`) that belongs to the assignment."""
+        expected = (self.assignment.index_size, self.assignment.index_sha256)
+        if (len(data), hashlib.sha256(data).hexdigest()) != expected:
+            raise SignatureError("the package index is not the one that the assignment names")
+        stanzas = {fields["Package"]: fields for fields in opkg_index.parse(data)}
+        for entry in self.assignment.services:
+            fields = stanzas.get(entry.package)
+            if fields is None:
+                raise FormatError(f"the package index does not have {entry.package}, which the assignment wants")
+            for field, value in (
+                ("Version", entry.version), ("Filename", entry.filename),
+                ("Size", str(entry.size)), ("SHA256sum", entry.sha256),
+            ):  # fmt: skip
+                if fields.get(field) != value:
+                    raise FormatError(
+                        f"the package index says {field} {fields.get(field)!r} of {entry.package}; "
+                        f"the assignment says {value!r}"
+                    )
+
+    def accept_package(self, entry: wire.Entry, data: bytes) -> ipk.Package:
+        """`data` is the package of `entry`."""
+        if len(data) != entry.size or hashlib.sha256(data).hexdigest() != entry.sha256:
+            raise SignatureError(f"{entry.filename} is not the package that the assignment names: its hash differs")
+        if not self._is_by(self._catalogue_key, usign.Signature.parse(entry.signature), entry.catalogue_message()):
+            raise SignatureError(f"{entry.package} {entry.version} is not signed by the catalogue key")
+        try:
+            package = ipk.read(data, max_size=UNPACKED_MAX)
+            check_service_package(package, entry.name)
+            if package.control["Version"] != entry.version:
+                raise FormatError(f"its version is {package.control['Version']}, not {entry.version}")
+        except IsdfError as error:
+            raise type(error)(f"{entry.filename}: {error}") from None
+        return package
+
+    def _is_by(self, key: usign.PublicKey, signature: usign.Signature, message: bytes) -> bool:
+        return signature.fingerprint == key.fingerprint and self._verify(message, signature, key)
