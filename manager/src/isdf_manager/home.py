@@ -132,7 +132,7 @@ def parse_config(text: str, environment: dict, folder: Path) -> Config:
         values["listen"] = value.split(",")
     return Config(
         url=parse_url(values.get("url", DEFAULT_URL)),
-        listen=_texts("listen", values.get("listen", Config.listen)) or Config.listen,
+        listen=_texts("listen", values.get("listen", "[::]:8080")) or ("[::]:8080",),
         threads=_count("threads", values.get("threads", 16)),
         workers=_count("workers", values.get("workers", 1)),
         trusted_proxies=tuple(map(_network, _texts("trusted_proxies", values.get("trusted_proxies", ())))),

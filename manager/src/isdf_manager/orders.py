@@ -33,7 +33,7 @@ _BACKOFF = (1, 2, 5, 15, 60, 300)  # seconds between tries of a withdrawal that 
 @dataclass(frozen=True, slots=True)
 class Change:
     """What an operation did: the order's id, the serial that carries it, the pass's end (None: until cancelled),
-    milliseconds in the hook (None: no hook), when it was published, and what the hook said if the core was left behind."""
+    milliseconds in the hook (None: no hook), when it was published, what the hook said if the core was left behind."""
 
     order: str
     serial: int

@@ -55,8 +55,8 @@ class Push:
     def deliver(self, device: str, serial: int, since: float, service: str | None = None, ends: bool = False) -> None:
         """Push until `device` has pulled the publication `serial` after `since`, then wait for its report.
 
-        It is about `service`, which shall run or end (`ends`); None: about all of them. Raises `NeverSeenError`, `UnavailableError` when the router does not pull or
-        report in time, `ReportedFailureError` with the router's words.
+        It is about `service`, which shall run or end (`ends`); None: about all of them. Raises `NeverSeenError`,
+        `UnavailableError` when the router does not pull or report in time, `ReportedFailureError` with its words.
         """
         begun, before = self._clock(), self._contact(device).report
         known = before is not None and before["serial"] >= serial and reports.failure(before) is None

@@ -67,7 +67,7 @@ def failure(report: dict, service: str | None = None) -> str | None:
 
 
 def state(report: dict, service: str) -> str | None:
-    """What `service` does on the router: "starting", "running", "failed", "waiting", "stopped", "ended"; None: not there."""
+    """What `service` does: "starting", "running", "failed", "waiting", "stopped", "ended"; None: it is not there."""
     return next((told["state"] for told in report["services"] if told["name"] == service), None)
 
 

@@ -1,0 +1,229 @@
+"""What the operator does wrong: exit status 1 or 2, one sentence that says what to do, and nothing changed."""
+
+import os
+
+import pytest
+
+
+@pytest.fixture
+def home1(manager):
+    manager.ok("device", "add", "home1")
+    return manager
+
+
+def test_unknown_device(manager):
+    for words in (
+        ("subscribe", "nobody", "lane", "--config", "rate=1mbit"), ("configure", "nobody", "lane", "rate=1mbit"),
+        ("unsubscribe", "nobody", "lane"), ("push", "nobody"), ("device", "show", "nobody"),
+        ("device", "remove", "nobody"), ("status", "nobody"),
+    ):  # fmt: skip
+        assert manager.fails(*words) == (
+            "device 'nobody' is not known; 'isdf-manager device list' names them, 'device add' makes one"
+        )
+
+
+def test_unknown_service(home1):
+    assert home1.fails("subscribe", "home1", "slow") == "service 'slow' is not published; published are lane"
+    assert "home1 does not have 'slow'" in home1.fails("configure", "home1", "slow", "rate=1mbit")
+    assert "home1 does not have 'lane'" in home1.fails("unsubscribe", "home1", "lane")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "'rate' is missing: it takes a rate such as '200kBps' or '1600kbit'"),
+        (["rate=fast"], "'rate': rate 'fast' is not a number of bit/s or text such as '1600kbit' or '200kBps'"),
+        (["rate=0"], "'rate': rate 0.0 is outside 8 kbit/s to 100 Gbit/s"),
+        (["rate=1mbit", "colour=red"], "the configuration has no key 'colour'; it has rate, sites, night"),
+        (["rate=1mbit", "sites=b..c"],
+         "'sites[0]': host 'b..c' is not a domain name such as 'tv.example' or '*.tv.example'"),
+        (["rate=1mbit", "sites=a,b,c,d,e"], "'sites' has 5 items; it takes a list (each a domain name) with at most 4"),
+        (["rate=1mbit", "night.limit=many"], "'night.limit' is 'many'; it takes a whole number from 1"),
+        (["rate=1mbit", "night.limit=0"], "'night.limit' is 0; it takes a whole number from 1"),
+        (["rate=1mbit", "night=late"], "'night' is 'late'; it takes a table"),
+        (["rate=1mbit", "rate.inner=2"], "'rate.inner' is inside 'rate', which is no table"),
+        (["rate"], "'rate' is not of the form key=value"),
+        (["rate=1mbit", "sites=[a"], "'sites' is '[a', which cannot be read; put text such as dates into quotes"),
+        (["rate=1mbit", "night.limit=2026-01-01"],
+         "'night.limit' is '2026-01-01', which cannot be read; put text such as dates into quotes"),
+    ],
+)  # fmt: skip
+def test_configuration_against_the_schema(home1, words, sentence):
+    options = ["--config", *words] if words else []
+    assert home1.fails("subscribe", "home1", "lane", *options, status=2) == sentence
+    assert '"services": []' in home1.ok("status", "--json")
+
+
+def test_configure_against_the_schema_leaves_what_is_sold(home1):
+    home1.ok("subscribe", "home1", "lane", "--config", "rate=1mbit")
+    assert "'rate' is missing" in home1.fails("configure", "home1", "lane", "rate=", status=2)
+    assert '"rate": "1mbit"' in home1.ok("status", "--json")
+
+
+def test_the_same_version_with_other_content(manager):
+    folder = manager.service()
+    assert "is published already, with the same content" in manager.ok("publish", folder)
+    (folder / "service.py").write_text("print('other')\n")
+    assert manager.fails("publish", folder) == (
+        "lane 1.0.0 is published already with other content; raise 'version' in service.yaml"
+    )
+    manager.ok("publish", manager.service(version="1.1.0_rc1"))
+    assert "is below 1.1.0_rc1" in manager.fails("publish", manager.service(version="1.0.9"))
+    manager.ok("publish", manager.service(version="1.1.0"))
+
+
+def test_a_folder_that_is_no_service(manager, tmp_path):
+    assert "is no folder; give the folder of a service" in manager.fails("publish", tmp_path / "none", status=2)
+    (tmp_path / "empty").mkdir()
+    assert manager.fails("publish", tmp_path / "empty", status=2).endswith("is no service: it has no service.yaml")
+    (tmp_path / "empty" / "service.yaml").write_text("name: x\n")
+    assert manager.fails("publish", tmp_path / "empty", status=2).endswith("is no service: it has no service.py")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sentence"),
+    [
+        (
+            "name: lane",
+            "name: Lane!",
+            "'name' is 'Lane!'; it takes up to 27 of a-z, 0-9 and '-' that begin with a letter",
+        ),
+        ("name: lane", "title2: lane", "it has no key 'title2'; it has name, version, title"),
+        ("name: lane\n", "", "'name' is missing: it takes text"),
+        ('"1.0.0"', "1.0", "'version' is the number 1.0; put it into quotes: \"1.0.0\""),
+        ('"1.0.0"', '"1.0-rc1"', "'version' is '1.0-rc1'; it takes a form such as '1.2.3' or '1.2.3_rc1'"),
+        ("add_class:", "add_everything:", "'may' has no key 'add_everything'; it has add_class, add_class_member"),
+        ("{max: 1}", "{max: 0}", "'may.add_class.max' is 0; it takes a whole number from 1 and up to 100000"),
+        ("{max: 1}", "{max: 1, rate: fast}", "'may.add_class.rate': rate 'fast' is not a number of bit/s"),
+        ("type: object\n  add", "type: list\n  add", "'configuration'.type is no JSON Schema"),
+        ("type: object\n  add", "type: array\n  add", "'configuration' describes no table of named values"),
+        ("name: lane", "name: lane\nname: other", "is not YAML in line 2: key 'name' is there twice"),
+        ("name: lane", "name: [lane", "is not YAML in line"),
+        (
+            "name: lane",
+            "name: !!python/object:os.system lane",
+            "is not YAML in line 1: could not determine a constructor",
+        ),
+        ("title: Fast lane", "title: 2026-01-01", "has a value that JSON cannot hold"),
+        ("title: Fast lane", "title: Fast\\nlane", ""),
+    ],
+)
+def test_a_service_yaml_that_is_wrong(manager, before, after, sentence):
+    folder = manager.service("other")
+    text = manager.service("lane").joinpath("service.yaml").read_text()
+    assert before in text
+    (folder / "service.yaml").write_text(text.replace(before, after).replace("name: lane", "name: other"))
+    if not sentence:
+        manager.ok("publish", folder)
+        return
+    said = manager.fails("publish", folder, status=2)
+    assert said.startswith(f"{folder}/service.yaml: ")
+    assert sentence.replace("lane'", "lane'") in said.replace("'other'", "'lane'")
+
+
+def test_a_service_with_files_that_no_router_takes(manager):
+    folder = manager.service("other")
+    (folder / "service.py").write_text("def broken(:\n")
+    assert "service.py, line 1, is no Python" in manager.fails("publish", folder, status=2)
+    (folder / "service.py").write_text("")
+    os.symlink("/etc/passwd", folder / "link")
+    assert "is a link or a device; a service has plain files alone" in manager.fails("publish", folder, status=2)
+    (folder / "link").unlink()
+    (folder / "data.bin").write_bytes(bytes(2 << 20))
+    assert "or 1 MB; a service is small" in manager.fails("publish", folder, status=2)
+
+
+def test_a_key_that_is_not_the_catalogue_key(manager):
+    other = manager.path / "keys" / "assignment.sec"
+    assert "is not the catalogue key of this manager" in manager.fails(
+        "publish", manager.service(), "--key", other, status=2
+    )
+    assert "is not there; name its file" in manager.fails("publish", manager.service(), "--key", "/nowhere", status=2)
+    assert "cannot be used" in manager.fails("publish", manager.service(), "--key", __file__, status=2)
+
+
+def test_a_service_that_the_device_has(home1):
+    home1.ok("subscribe", "home1", "lane", "--config", "rate=1mbit")
+    said = home1.fails("subscribe", "home1", "lane", "--config", "rate=2mbit")
+    assert said.startswith("home1 has lane already (order ")
+    assert said.endswith("until cancelled); change it with 'configure' or end it with 'unsubscribe'")
+    assert home1.fails("device", "remove", "home1") == (
+        "home1 still has lane; end that first: isdf-manager unsubscribe home1 SERVICE"
+    )
+
+
+def test_times_that_cannot_be(home1):
+    assert "is over already; give a later one" in home1.fails(
+        "subscribe", "home1", "lane", "--config", "rate=1mbit", "--until", "@1000000", status=2
+    )
+    for words in (
+        ("--for", "soon"),
+        ("--for", "0s"),
+        ("--until", "tomorrow"),
+        ("--for", "1h", "--until", "@99999999999"),
+    ):
+        assert home1("subscribe", "home1", "lane", "--config", "rate=1mbit", *words) == 2
+        assert "Traceback" not in home1.err
+    home1.ok("subscribe", "home1", "lane", "--config", "rate=1mbit", "--until", "2100-01-01T00:00Z")
+    assert "2100-01-01 00:00:00Z" in home1.ok("status")
+
+
+def test_a_device_that_is_there_or_cannot_be(home1, tmp_path):
+    assert "device 'home1' is there already" in home1.fails("device", "add", "home1")
+    assert "is not 1 to 32 of" in home1.fails("device", "add", "Home/1", status=2)
+    assert "--line lacks up" in home1.fails("device", "add", "home2", "--line", "down=8000", status=2)
+    assert "--line has 'speed'" in home1.fails("device", "add", "home2", "--line", "speed=8000", status=2)
+    assert "base_down is more than" in home1.fails(
+        "device", "add", "home2", "--line", "down=8,up=8,base_down=9", status=2
+    )
+    assert "--set 'colour=red' is not" in home1.fails("device", "add", "home2", "--set", "colour=red", status=2)
+    (tmp_path / "isdf").write_text("config\n")
+    assert "is there already; move it away" in home1.fails(
+        "device", "add", "home2", "--uci", tmp_path / "isdf", status=2
+    )
+    assert "is in no folder" in home1.fails("device", "add", "home2", "--uci", tmp_path / "no/isdf", status=2)
+    assert home1.ok("device", "list") == "home1\n"
+
+
+def test_a_home_that_is_none_or_is_one_already(manager, tmp_path):
+    said = manager.fails("init", status=2)
+    assert said.endswith("is a manager's home already; choose another folder with --home")
+    manager.path = tmp_path / "elsewhere"
+    assert "is no manager's home; make it one with 'isdf-manager init'" in manager.fails("status", status=2)
+    assert "url 'manager' is not an address" in manager.fails("init", "--url", "manager", status=2)
+    assert not manager.path.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("colour: red", "has the unknown key 'colour'"),
+        ("provision: {lane: {command: 5}}", "provision.lane.command is not a list of texts"),
+        ("provision: {lane: {url: 'https://core.example/'}}", "provision.lane.key is missing or short"),
+        ("provision: {lane: {}}", "provision.lane needs either 'command' or 'url'"),
+        ("provision: {lane: {command: x, timeout: 0}}", "provision.lane.timeout is 0"),
+        ("trusted_proxies: [nobody]", "trusted_proxies has 'nobody'"),
+        ("threads: many", "threads is 'many'"),
+        ("a: [", "is not YAML"),
+        ("- a", "is not a table"),
+    ],
+)
+def test_a_manager_yaml_that_is_wrong(manager, text, sentence):
+    (manager.path / "manager.yaml").write_text(text)
+    said = manager.fails("status", status=2)
+    assert said.startswith(f"{manager.path}/manager.yaml: ")
+    assert sentence in said
+
+
+def test_a_home_without_its_database_or_its_keys(manager):
+    (manager.path / "keys" / "assignment.sec").unlink()
+    assert "the assignment key" in manager.fails("device", "add", "home1", status=2)
+    (manager.path / "manager.db").unlink()
+    assert "copy a backup to this place" in manager.fails("status", status=2)
+
+
+def test_wrong_use_of_the_command_line(manager):
+    for words in ((), ("sell",), ("subscribe",), ("device",), ("configure", "home1", "lane"), ("status", "--colour")):
+        assert manager(*words) == 2
+        assert "usage: isdf-manager" in manager.err
+    assert manager("--version") == 0

@@ -1,0 +1,203 @@
+"""What the manager answers over HTTP, and to whom."""
+
+import gzip
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from isdf.errors import NotFoundError, from_dict
+from isdf_manager import app
+from isdf_manager.accesslog import masked
+
+API = yaml.safe_load((Path(__file__).parents[2] / "docs/reference/manager-api.yaml").read_text())
+
+
+@pytest.fixture
+def router(manager):
+    made = manager.router()
+    manager.ok("subscribe", "home1", "lane", "--config", "rate=1mbit", "--no-push")
+    made.pull()
+    return made
+
+
+def path(router):
+    return f"/device/{router.name}/assignment"
+
+
+def test_the_described_routes_are_the_routes():
+    routes = {
+        (rule.rule.replace("<", "{").replace(">", "}"), method.lower())
+        for rule in app.ROUTES.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+    assert routes == {(p, m) for p, operations in API["paths"].items() for m in operations if m != "parameters"}
+
+
+def test_each_problem_is_described():
+    described = set(API["components"]["schemas"]["Problem"]["properties"]["type"]["enum"])
+    assert {"unauthorized", "clock-skew", "not-found", "bad-format", "too-large", "failed"} <= described
+
+
+def test_a_plain_feed_for_opkg(router):
+    packages = router.get(f"{router.feed}/Packages")
+    assert packages.content_type.startswith("text/plain")
+    assert packages.text.startswith("Package: isdf-service-lane\nVersion: 1.0.0\nDepends: isdf-agent\n")
+    assert "Maintainer" not in packages.text
+    assert "Require" not in packages.text
+    zipped = router.get(f"{router.feed}/Packages.gz")
+    assert zipped.content_type == "application/gzip"
+    assert gzip.decompress(zipped.data) == packages.data
+    router.verify(router.get(f"{router.feed}/Packages.sig").text, packages.data, "assignment_key")
+    package = router.get(f"{router.feed}/isdf-service-lane_1.0.0_all.ipk")
+    assert package.content_type == "application/octet-stream"
+    assert int(package.headers["Content-Length"]) == len(package.data) == router.assignment.services[0].size
+    for answer in (packages, zipped, package):
+        again = router.get(answer.request.path, headers={"If-None-Match": answer.headers["ETag"]})
+        assert (again.status_code, again.data) == (304, b"")
+
+
+def test_an_old_publication_stays_at_its_address(router, manager):
+    before = router.get(f"{router.feed}/Packages").data
+    digest = hashlib.sha256(before).hexdigest()
+    manager.ok("unsubscribe", "home1", "lane", "--no-push")
+    assert router.get(f"{router.feed}/Packages").data == b"\n"
+    assert router.get(f"{router.feed}/{digest}/Packages").data == before
+    assert "immutable" in router.get(f"{router.feed}/{digest}/Packages").headers["Cache-Control"]
+    assert router.get(f"{router.feed}/{digest}/isdf-service-lane_1.0.0_all.ipk").status_code == 200
+    assert router.get(f"{router.feed}/isdf-service-lane_1.0.0_all.ipk").status_code == 404
+
+
+def test_a_feed_opens_to_its_secret_alone(router, manager):
+    other = manager.router("home2")
+    secret = router.feed.rsplit("/", 1)[1]
+    refused = [
+        router.get(f"/feed/home1/{secret[:-1]}/Packages"), router.get(f"/feed/home2/{secret}/Packages"),
+        router.get(f"/feed/nobody/{secret}/Packages"), router.get("/feed/home1//Packages"),
+        router.get(f"{router.feed}/manager.db"), router.get(f"{router.feed}/{'0' * 64}/Packages"),
+        router.get(f"{router.feed}/..%2f..%2fmanager.db"), router.get(f"/feed/home1/{secret}é/Packages"),
+    ]  # fmt: skip
+    assert {(a.status_code, a.content_type) for a in refused} == {(404, "application/problem+json")}
+    assert other.get(f"{other.feed}/Packages").status_code == 200
+    assert isinstance(from_dict(refused[0].json), NotFoundError)
+
+
+def test_an_assignment_only_to_its_device(router, manager):
+    other = manager.router("home2")
+    refused = [
+        router.request("GET", path(router), signed=False),
+        router.request("GET", path(router), key=os.urandom(32)),
+        router.request("GET", path(other)),
+        router.request("GET", "/device/nobody/assignment"),
+        router.request("GET", path(router), nonce=""),
+        router.request("GET", path(router), headers={"Isdf-Time": "soon"}, signed=False),
+    ]
+    assert {(a.status_code, a.data) for a in refused} == {(401, refused[0].data)}
+    assert refused[0].json["type"] == "unauthorized"
+    assert router.request("GET", path(router)).status_code == 200
+
+
+def test_a_signature_is_of_one_path_and_body(router):
+    from isdf import wire
+
+    seal = wire.sign_request(wire.derive(router.key, "request"), "GET", path(router), b"", 1, "n" * 16)
+    headers = {"Isdf-Time": "1", "Isdf-Nonce": "n" * 16, "Isdf-Signature": seal}
+    assert router.get(path(router) + "?x=1", headers=headers).json["type"] == "unauthorized"
+    assert router.get(path(router), headers=headers).json["type"] == "clock-skew"
+
+
+def test_a_request_is_taken_once(router):
+    assert router.request("GET", path(router), nonce="n" * 16).status_code == 200
+    assert router.request("GET", path(router), nonce="n" * 16).status_code == 401
+    assert router.request("GET", path(router), nonce="m" * 16).status_code == 200
+
+
+def test_a_clock_that_is_wrong_is_told_to_who_can_sign_alone(router):
+    answer = router.request("GET", path(router), time=1000)
+    assert (answer.status_code, answer.json["type"]) == (401, "clock-skew")
+    assert "it is " in answer.json["detail"]
+    assert router.request("GET", path(router), time=1000, key=os.urandom(32)).json["type"] == "unauthorized"
+
+
+def test_an_assignment_that_is_known_is_not_sent_again(router):
+    assert router.pull() is False
+
+
+def test_a_pull_that_shows_another_etag_gets_it_whole(router):
+    router.etag = "0" * 64
+    router.assignment = None
+    assert router.pull() is True
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"{}", b"\xff", b'{"serial": NaN, "applied": true}', b'{"serial": 1, "applied": 1}',
+     b'{"serial": -1, "applied": true}', b'{"serial": 1, "applied": true, "services": {}}',
+     b'{"serial": 1, "applied": true, "services": [1]}', b'{"serial": 1, "applied": true, "services": [{"name": 5}]}',
+     b'{"serial": 1, "applied": true, "error": 5}', b'{"serial": 1, "applied": true, "uptime": "long"}',
+     b'{"serial": 1, "applied": true, "agent": []}', b"[" * 50000],
+)  # fmt: skip
+def test_a_report_that_is_none(router, body):
+    answer = router.request("POST", "/device/home1/report", body)
+    assert (answer.status_code, answer.json["type"]) == (400, "bad-format")
+
+
+def test_a_report_is_bounded_and_has_no_control_characters(router, manager):
+    assert router.request("POST", "/device/home1/report", b" " * 70000).status_code == 413
+    nasty = "\x1b[2J<b>boom</b>\n" + "x" * 5000
+    body = {"serial": 1, "applied": True, "services": [{"name": "lane", "state": "failed", "error": nasty}]}
+    assert router.request("POST", "/device/home1/report", json.dumps(body).encode()).status_code == 204
+    shown = manager.ok("status")
+    assert "\x1b" not in shown
+    assert len(json.loads(manager.ok("status", "--json"))["devices"][0]["services"][0]["why_not"]) <= 2048
+
+
+def test_the_address_of_a_device_is_where_it_called_from(router, manager):
+    def address():
+        return json.loads(manager.ok("status", "--json"))["devices"][0]["address"]
+
+    forged = {"X-Forwarded-For": "203.0.113.9"}
+    for router.address, expected in (("::ffff:192.0.2.1", "192.0.2.1"), ("2001:db8::1", "2001:db8::1")):
+        router.request("GET", path(router), headers=forged)
+        assert address() == expected
+    manager.configure(trusted_proxies=["192.0.2.0/24"])
+    router.client = manager.client()
+    for router.address, forwarded, expected in (
+        ("192.0.2.1", "203.0.113.9, 198.51.100.7", "198.51.100.7"),  # what the proxy wrote, not what came before
+        ("192.0.2.1", "198.51.100.7, 192.0.2.2", "198.51.100.7"),
+        ("203.0.113.1", "198.51.100.7", "203.0.113.1"),
+    ):
+        router.request("GET", path(router), headers={"X-Forwarded-For": forwarded})
+        assert address() == expected
+
+
+def test_the_secret_of_a_feed_is_in_no_log(router, manager):
+    secret = router.feed.rsplit("/", 1)[1]
+    router.get(f"{router.feed}/Packages.gz")
+    router.get(f"/feed/home1/{secret}x/none")
+    lines = [json.loads(line) for line in manager.log.getvalue().splitlines()]
+    assert {"method", "path", "status", "bytes", "ms", "address", "time"} <= set(lines[-1])
+    assert lines[-2]["path"] == "/feed/home1/***/Packages.gz"
+    assert secret not in manager.log.getvalue()
+    assert masked(f"/feed/home1/{secret}") == "/feed/home1/***"
+
+
+def test_health_metrics_and_what_is_not_there(router):
+    router.report()
+    assert router.get("/health").json == {"status": "ok"}
+    lines = router.get("/metrics").text.splitlines()
+    assert {"isdf_devices 1", "isdf_pulls_total 1", "isdf_reports_total 1", "isdf_failures_total 0"} <= set(lines)
+    assert 'isdf_orders{state="active"} 1' in lines
+    assert router.get("/nothing").json["type"] == "not-found"
+    wrong = router.request("DELETE", "/health")
+    assert (wrong.status_code, wrong.json["type"], wrong.headers["Allow"]) == (405, "method-not-allowed", "GET, HEAD")
+
+
+def test_an_error_of_ours_is_a_problem_without_its_reason(router, manager, monkeypatch):
+    monkeypatch.setattr(app.metrics, "render", lambda *_: 1 / 0)
+    answer = router.get("/metrics")
+    assert (answer.status_code, answer.json["type"]) == (500, "failed")
+    assert "division" not in answer.text
