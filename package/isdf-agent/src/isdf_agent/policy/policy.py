@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from isdf.errors import InvalidError, IsdfError, LimitError, NotFoundError, NotPermittedError
+from isdf.errors import InvalidError, IsdfError, KernelError, LimitError, NotFoundError, NotPermittedError
 from isdf.model import Flow, Lease, Line, parse_name
 
 from ..dataplane.port import FIRST_ID, LAST_ID, Dataplane, difference
@@ -197,7 +197,11 @@ class Policy:
             except IsdfError as error:
                 log.error("%s; starting with nothing held", error)
         compiled = compile_state(held, self._rank)
-        self._dataplane.adopt(self._line, compiled.state)
+        try:
+            self._dataplane.adopt(self._line, compiled.state)
+        except KernelError as error:
+            # Fail open: the agent must run to be told more; the dataplane tries all of it again at the next change.
+            log.error("%s; nothing is shaped until the next change succeeds", error)
         self._held, self._compiled, self._rounds = held, compiled, rounds
         down, up = left_of(self._line, [c.rate for c in held.classes.values()])
         if min(down, up) < 0:
@@ -212,7 +216,10 @@ class Policy:
 
     def status(self) -> dict:
         """The line in bit/s, what is left of it, and what each class has carried since it was made."""
-        return report.status(self._held, self._line, self._dataplane.counters())
+        try:
+            return report.status(self._held, self._line, self._dataplane.counters())
+        except KernelError as error:
+            return {**report.status(self._held, self._line, {}), "error": error.as_dict()}
 
     # -- inside
 

@@ -1,0 +1,107 @@
+"""The agent's side of the link worker: starts it, asks it and waits, and starts it again when it is gone."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+from isdf.errors import KernelError
+
+log = logging.getLogger(__name__)
+TIMEOUT = 10.0  # seconds for one operation; on a 400 MHz MIPS the start alone takes two
+_TRIES = 3
+
+
+class LinkWorker:
+    """`call` blocks until the answer is there. With a `loop`, a worker that ends is waited for at once (no zombie)."""
+
+    def __init__(self, loop=None, timeout: float = TIMEOUT) -> None:
+        self._loop, self._timeout = loop, timeout
+        self._process: subprocess.Popen | None = None
+        self._socket: socket.socket | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def warm(self) -> None:
+        """Start the worker if it is not there, without waiting for it: its imports take most of the first call."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        self.close()
+        ours, theirs = socket.socketpair()
+        # A group of its own: the signals of a terminal are for the agent, which decides when the worker ends.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "isdf_agent.dataplane.link_worker"], stdin=theirs, process_group=0
+        )
+        theirs.close()
+        ours.settimeout(self._timeout)
+        self._socket = ours
+        if self._loop is not None:
+            self._loop.watch(ours.fileno(), self._readable)
+
+    def call(self, op: str, **args) -> dict:
+        """The worker's answer; `KernelError` with its sentence, or when no worker answers in time.
+
+        A worker that dies in the middle is replaced and asked again, because each operation says what should be.
+        """
+        request = json.dumps({"op": op, **args}).encode() + b"\n"
+        for _ in range(_TRIES):
+            self.warm()
+            try:
+                self._socket.sendall(request)
+                line = self._line()
+            except TimeoutError:
+                self._kill()
+                raise KernelError(f"the link worker did not answer in {self._timeout:g} s; it was killed") from None
+            except OSError as error:
+                log.warning("the link worker is gone (%s); starting it again", error)
+                self.close()
+                continue
+            answer = json.loads(line)
+            if "error" in answer:
+                raise KernelError(answer["error"])
+            return answer["ok"]
+        raise KernelError(f"the link worker died {_TRIES} times during {op}; its last words are in the log")
+
+    def close(self) -> None:
+        """Let the worker go; it ends when it sees its socket closed."""
+        if self._socket is not None:
+            if self._loop is not None:
+                self._loop.watch(self._socket.fileno(), None)
+            self._socket.close()
+            self._socket = None
+        if self._process is not None:
+            try:
+                self._process.wait(1.0)
+            except subprocess.TimeoutExpired:
+                self._kill()
+            self._process = None
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            os.kill(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+        self.close()
+
+    def _line(self) -> bytes:
+        deadline = time.monotonic() + self._timeout
+        pieces: list[bytes] = []
+        while not pieces or not pieces[-1].endswith(b"\n"):
+            self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+            data = self._socket.recv(1 << 16)
+            if not data:
+                raise ConnectionResetError("it closed its socket")
+            pieces.append(data)
+        return b"".join(pieces)
+
+    def _readable(self) -> None:
+        """Between calls the worker says nothing; so this is its end."""
+        self.close()

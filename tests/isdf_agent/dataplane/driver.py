@@ -1,0 +1,62 @@
+"""A process with policy and dataplane in it, driven by lines of JSON: [verb, args...] in, the answer out.
+
+What an agent has of them, without bus and delivery, so that it can be killed and measured.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from isdf.errors import IsdfError
+from isdf.model import Lease, Line
+from isdf_agent.dataplane.kernel import KernelDataplane
+from isdf_agent.policy.grants import Grant, Limit
+from isdf_agent.policy.ledger import FileLedger
+from isdf_agent.policy.policy import Policy
+
+LINE = Line(down=8_000_000, up=8_000_000, base_down=1_200_000, base_up=1_200_000)
+GRANT = Grant({"add_class": Limit(), "add_class_member": Limit()})
+
+
+def answer(policy, dataplane, verb, args):
+    if verb == "teardown":
+        return dataplane.teardown()
+    if verb == "warm":
+        return dataplane.warm()
+    if verb == "worker":
+        return dataplane._worker.pid
+    if verb == "anonymous":
+        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
+    if verb == "timed":
+        begun = time.perf_counter()
+        answer(policy, dataplane, args[0], args[1:])
+        return (time.perf_counter() - begun) * 1000
+    got = getattr(policy, verb)(*args)
+    if isinstance(got, Lease):
+        return dataclasses.asdict(got)
+    return sorted(got) if isinstance(got, set) else got
+
+
+def main():
+    mask = int(os.environ.get("MARK_MASK", "0xff000000"), 0)
+    dataplane = KernelDataplane("wan", ("br-lan", "guest"), mark_mask=mask)
+    policy = Policy(dataplane, LINE, FileLedger(Path(sys.argv[1])), lambda owner: GRANT)
+    try:
+        policy.restore()
+        print("{}", flush=True)
+    except IsdfError as error:
+        print(json.dumps(error.as_dict()), flush=True)
+    for line in sys.stdin:
+        verb, *args = json.loads(line)
+        try:
+            got = answer(policy, dataplane, verb, args)
+        except IsdfError as error:
+            got = error.as_dict()
+        print(json.dumps(got), flush=True)
+
+
+main()

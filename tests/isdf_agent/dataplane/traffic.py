@@ -1,0 +1,110 @@
+"""Real traffic for the tests, as processes of a namespace; questions and answers are lines of JSON.
+
+send ADDRESS PORT                    a TCP server that sends as fast as each connection takes it
+receive ADDRESS PORT                 a TCP client of it: {"seconds": s} -> {"kBps": payload rate during s}
+sink ADDRESS PORT                    a TCP server that receives: the same question
+push ADDRESS PORT                    a TCP client that sends to it
+udp-echo-sink ADDRESS PORT           counts datagrams: {} -> {"received": n, "lost": n, "late": n}
+udp-send ADDRESS PORT KBPS           numbered datagrams of 1000 bytes at a rate: {"stop": true} -> {"sent": n}
+"""
+
+import json
+import select
+import socket
+import sys
+import threading
+import time
+
+
+def say(**answer):
+    print(json.dumps(answer), flush=True)
+
+
+def family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+class Counted:
+    """Bytes received so far, counted by threads of their own."""
+
+    def __init__(self):
+        self.total = 0
+
+    def drain(self, connection):
+        while data := connection.recv(1 << 16):
+            self.total += len(data)
+
+    def serve(self):
+        for line in sys.stdin:
+            seconds, before, begun = json.loads(line)["seconds"], self.total, time.monotonic()
+            select.select([], [], [], seconds)
+            say(kBps=(self.total - before) / (time.monotonic() - begun) / 1000)
+
+
+def thread(function, *args):
+    threading.Thread(target=function, args=args, daemon=True).start()
+
+
+def blast(connection):
+    data = bytes(1 << 16)
+    try:
+        while True:
+            connection.sendall(data)
+    except OSError:
+        connection.close()
+
+
+def accept(server, serve):
+    while True:
+        thread(serve, server.accept()[0])
+
+
+def listen(address, port):
+    return socket.create_server((address, port), family=family(address), backlog=16)
+
+
+def main():
+    mode, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    counted = Counted()
+    if mode == "send":
+        thread(accept, listen(address, port), blast)
+        say(ready=True)
+        sys.stdin.read()
+    elif mode == "sink":
+        thread(accept, listen(address, port), counted.drain)
+        say(ready=True)
+        counted.serve()
+    elif mode in ("receive", "push"):
+        connection = socket.create_connection((address, port), timeout=10)
+        connection.settimeout(None)
+        thread(counted.drain if mode == "receive" else blast, connection)
+        say(ready=True)
+        counted.serve()
+    elif mode == "udp-sink":
+        udp = socket.socket(family(address), socket.SOCK_DGRAM)
+        udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        udp.bind((address, port))
+        say(ready=True)
+        seen, highest, late = 0, -1, 0
+        while True:
+            readable, _, _ = select.select([udp, sys.stdin], [], [])
+            if udp in readable:
+                number = int.from_bytes(udp.recv(2000)[:8], "big")
+                seen, late, highest = seen + 1, late + (number < highest), max(number, highest)
+            elif not sys.stdin.readline():
+                return
+            else:
+                say(received=seen, late=late, highest=highest)
+    elif mode == "udp-send":
+        udp = socket.socket(family(address), socket.SOCK_DGRAM)
+        gap, number, due = 1 / float(sys.argv[4]), 0, time.monotonic()
+        say(ready=True)
+        while True:
+            udp.sendto(number.to_bytes(8, "big") + bytes(992), (address, port))
+            number, due = number + 1, due + gap
+            if select.select([sys.stdin], [], [], max(0, due - time.monotonic()))[0]:
+                say(sent=number)
+                return
+
+
+main()
