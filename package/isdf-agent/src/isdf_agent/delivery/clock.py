@@ -47,9 +47,9 @@ class Passes:
         self._since = clock.monotonic()
 
     def state(self, entry: Entry) -> str:
-        """One of "waiting" (for its time), "open", "ended"."""
+        """One of "waiting" (for its time), "open", "ended". What has begun does not wait again."""
         now = self._clock.now()
-        if now < entry.since:
+        if now < entry.since and _key(entry) not in self._left:
             return "waiting"
         if entry.until is None:
             return "open"
@@ -69,7 +69,7 @@ class Passes:
     def left(self, entries: Iterable[Entry]) -> dict[str, float]:
         """Seconds that each begun pass of `entries` may still run, to be saved."""
         now = self._clock.now()
-        return {_key(e): round(self._remaining(e, now), 1) for e in entries if e.until is not None and e.since <= now}
+        return {_key(e): round(self._remaining(e, now), 1) for e in entries if _key(e) in self._left}
 
     def _remaining(self, entry: Entry, now: float) -> float:
         ran = self._clock.monotonic() - self._since

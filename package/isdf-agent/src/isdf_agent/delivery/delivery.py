@@ -126,6 +126,7 @@ class Delivery:
             "feed_secret": config.feed_secret, "catalogue_key": config.catalogue_key,
             "assignment_key": config.assignment_key, "folder": str(self._paths.run / "pull"),
             "opkg": list(self._tools.opkg), "usign": list(self._tools.usign), "have": have,
+            "status": str(self._paths.at("/usr/lib/opkg/status")),
             "serial": received.assignment.serial if received else 0, "digest": digest,
             "etag": f'"{digest}"' if digest and not self.rollout.missing else None,
             "now": self._clock.now(), "clock_set": self._clock.is_set, "deadline": self.DEADLINE,

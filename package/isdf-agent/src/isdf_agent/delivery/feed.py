@@ -1,8 +1,9 @@
 """Index and packages of this router's feed, fetched by the package manager with nothing of its usual configuration.
 
 opkg trusts any key in /etc/opkg/keys for every package and takes the best version of all feeds. So it gets a root of
-its own: an empty one, with our configuration, our key and our lists. It fetches there, and installs nothing; nor does
-it meet the lock of an opkg that a user runs. Its exit codes are not believed, only the files that it leaves.
+its own: an empty one, with our configuration, our key, our lists, and a copy of what is installed, because it fetches
+no package whose dependencies it cannot find. It installs nothing there; nor does it meet the lock of an opkg that a
+user runs. Its exit codes are not believed, only the files that it leaves.
 
 Reference: opkg-lede `libopkg/opkg_conf.c` (options), `opkg_cmd.c` (update, download), `opkg_download.c` (calls
 `VERIFY_PROGRAM verify SIGNATURE FILE`).
@@ -10,6 +11,7 @@ Reference: opkg-lede `libopkg/opkg_conf.c` (options), `opkg_cmd.c` (update, down
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -36,15 +38,23 @@ _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "PYTHONPATH", "VIRTUAL_ENV", 
 
 
 class Feed:
-    """opkg on the feed at `url`, whose index `key` signs, in `folder` (made anew, private)."""
+    """opkg on the feed at `url`, whose index `key` signs, in `folder` (made anew, private).
 
-    def __init__(self, opkg: list[str], usign: list[str], folder: Path, url: str, secret: str, key: PublicKey) -> None:
+    `status` is the router's own status file; `secret` is masked in what opkg says.
+    """
+
+    def __init__(
+        self, opkg: list[str], usign: list[str], folder: Path, *, url: str, secret: str, key: PublicKey, status: Path
+    ) -> None:
         self._opkg, self._folder, self._secret = opkg, folder, secret
         self._root, self._out = folder / "root", folder / "out"
         shutil.rmtree(folder, ignore_errors=True)
-        for path in (self._root / "var/lock", self._root / "lists", folder / "keys", folder / "tmp", self._out):
+        own = self._root / "usr/lib/opkg"
+        for path in (self._root / "var/lock", self._root / "lists", own, folder / "keys", folder / "tmp", self._out):
             path.mkdir(parents=True)
         folder.chmod(0o700)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(status, own / "status")
         (folder / "keys" / key.fingerprint.hex()).write_text(key.dump())
         verify = folder / "verify"
         verify.write_text(_VERIFY.format(usign=shlex.join(usign), keys=shlex.quote(str(folder / "keys"))))

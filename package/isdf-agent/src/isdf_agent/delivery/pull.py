@@ -32,7 +32,8 @@ from .verify import Usign
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pull:
     """What a pull is told. `have` are the files of packages that are here already, by SHA-256; `serial` and `digest`
-    are those of the last assignment, `etag` is its ETag where nothing is missing; `now` is the agent's clock."""
+    are those of the last assignment, `etag` is its ETag where nothing is missing; `now` is the agent's clock;
+    `status` is the package manager's status file."""
 
     manager: str
     device: str
@@ -43,6 +44,7 @@ class Pull:
     folder: str
     opkg: list[str]
     usign: list[str]
+    status: str
     serial: int
     digest: str | None
     etag: str | None
@@ -106,22 +108,22 @@ def _packages(pull: Pull, trusted: Trusted, folder: Path, key: PublicKey, timeli
     """Look into every package of the assignment, fetch those that are not here; the files of these, by SHA-256."""
     assignment, store = trusted.assignment, folder / "packages"
     store.mkdir(exist_ok=True)
-    data: dict[str, bytes] = {}
-    for entry in assignment.services:
-        for path in (pull.have.get(entry.sha256), store / entry.sha256):
-            if path and entry.sha256 not in data and (content := _read(Path(path), entry)) is not None:
-                data[entry.sha256] = content
-    missing = [entry for entry in assignment.services if entry.sha256 not in data]
+    kept = {e.sha256: data for e in assignment.services if (data := _read(Path(pull.have.get(e.sha256, "")), e))}
+    staged = {
+        e.sha256: data for e in assignment.services if e.sha256 not in kept and (data := _read(store / e.sha256, e))
+    }
+    missing = [entry for entry in assignment.services if entry.sha256 not in kept | staged]
     if missing:
         url = f"{pull.manager}/feed/{quote(pull.device)}/{pull.feed_secret}/{assignment.index_sha256}"
-        feed = Feed(pull.opkg, pull.usign, folder / "opkg", url, pull.feed_secret, key)
+        feed = Feed(
+            pull.opkg, pull.usign, folder / "opkg", url=url, secret=pull.feed_secret, key=key, status=Path(pull.status)
+        )
         trusted.accept_index(feed.index())
         timeline["index"] = _now()
         fetched = feed.download({entry.package: entry.filename for entry in missing})
-        data.update((entry.sha256, fetched[entry.package]) for entry in missing)
+        staged.update((entry.sha256, fetched[entry.package]) for entry in missing)
     for entry in assignment.services:
-        trusted.accept_package(entry, data[entry.sha256])
-    staged = {sha256: content for sha256, content in data.items() if sha256 not in pull.have}
+        trusted.accept_package(entry, (staged | kept)[entry.sha256])
     for path in store.iterdir():
         if path.name not in staged:
             path.unlink()
@@ -134,7 +136,7 @@ def _read(path: Path, entry: wire.Entry) -> bytes | None:
     """The file at `path` where it is the package of `entry`."""
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return None
     return data if hashlib.sha256(data).hexdigest() == entry.sha256 else None
 

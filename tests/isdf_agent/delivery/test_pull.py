@@ -1,0 +1,252 @@
+"""A pull as its own process, against real HTTP, with the package manager and usign of the environment."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+from server import Server, make_root
+from simulator import DEVICE_KEY, NOW, SECRET, Operator, make_key, service_package, sign
+
+from openwrt.programs import program
+
+pytestmark = pytest.mark.system
+
+
+class Box:
+    """A router that can pull from `server`."""
+
+    def __init__(self, folder, operator, server):
+        self.folder, self.operator, self.server = folder, operator, server
+        make_root(folder / "root")
+
+    def pull(self, **told):
+        """The result of a pull; `told` overrules what it is told."""
+        parameters = {
+            "manager": self.server.url, "device": "home1", "device_key": DEVICE_KEY.hex(), "feed_secret": SECRET,
+            "catalogue_key": self.operator.catalogue_key.public_key().line,
+            "assignment_key": self.operator.assignment_key.public_key().line,
+            "folder": str(self.folder / "pull"), "opkg": program("opkg"), "usign": program("usign"),
+            "status": str(self.folder / "root/usr/lib/opkg/status"),
+            "serial": 0, "digest": None, "etag": None, "now": NOW, "clock_set": True, "deadline": 20,
+        } | told  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-m", "isdf_agent.delivery.pull"], input=json.dumps(parameters).encode(),
+            stdout=subprocess.PIPE, start_new_session=True, check=False,
+        )  # fmt: skip
+        assert SECRET.encode() not in done.stdout
+        return json.loads(done.stdout)
+
+    def refused(self, **told):
+        """The sentence with which a pull was refused."""
+        result = self.pull(**told)
+        assert result["status"] == "failed"
+        return result["error"]["detail"]
+
+    def good(self, **told):
+        result = self.pull(**told)
+        assert result["status"] == "fetched", result
+        return result
+
+
+@pytest.fixture
+def operator():
+    operator = Operator()
+    operator.subscribe("tv", config={"rate": 1})
+    return operator
+
+
+@pytest.fixture
+def box(tmp_path, operator):
+    with Server(operator) as server:
+        yield Box(tmp_path, operator, server)
+        server.shutdown()
+
+
+def test_what_both_keys_vouch_for_is_fetched(box, operator):
+    result = box.good()
+    entry = operator.entries["tv"]
+    with open(result["packages"][entry.sha256], "rb") as file:
+        assert file.read() == operator.packages[entry.filename]
+    with open(result["assignment"], "rb") as file:
+        assert file.read() == operator.assignment()
+    assert box.server.paths() == ["assignment", "Packages", "Packages.sig", entry.filename]
+    assert [*result["timeline"]] == ["child", "request", "answer", "verified", "index", "fetched"]
+
+
+def test_an_unchanged_assignment_costs_one_request(box, operator):
+    assert box.pull(etag=f'"{operator.digest()}"')["status"] == "unchanged"
+    assert box.server.paths() == ["assignment"]
+
+
+def test_a_package_that_is_on_flash_is_not_fetched_again(box, operator, tmp_path):
+    entry = operator.entries["tv"]
+    (tmp_path / "kept.ipk").write_bytes(operator.packages[entry.filename])
+    operator.configure("tv", config={"rate": 2})
+    result = box.good(have={entry.sha256: str(tmp_path / "kept.ipk")})
+    assert result["packages"] == {}
+    assert box.server.paths() == ["assignment"]
+
+
+def test_a_package_that_an_earlier_pull_fetched_is_not_fetched_again(box, operator):
+    box.good()
+    operator.subscribe("vpn")
+    box.server.paths()
+    result = box.good()
+    assert len(result["packages"]) == 2
+    assert box.server.paths()[-1] == operator.entries["vpn"].filename
+
+
+def test_a_damaged_package_on_flash_is_fetched_again(box, operator, tmp_path):
+    entry = operator.entries["tv"]
+    (tmp_path / "kept.ipk").write_bytes(b"half")
+    result = box.good(have={entry.sha256: str(tmp_path / "kept.ipk")})
+    assert entry.sha256 in result["packages"]
+
+
+def test_the_newest_of_two_versions_in_the_feed_is_no_reason_to_take_it(box, operator, tmp_path):
+    (tmp_path / "root/etc/opkg/evil.conf").write_text(f"src evil {box.server.url}/evil\n")
+    box.good()
+    assert not any("evil" in path for _, path in box.server.log)
+
+
+# -- refused: what the keys do not vouch for
+
+
+def test_an_assignment_by_another_key_is_refused(box, operator):
+    operator.assignment_key = make_key(9)
+    told = {"assignment_key": make_key(2).public_key().line}
+    assert "not signed by this router's assignment key" in box.refused(**told)
+
+
+def test_an_index_by_another_key_is_refused(box, operator):
+    forged = sign(operator.packages_file(), make_key(9)).dump().encode()
+    box.server.faults["Packages.sig"] = lambda handler: handler.answer(200, forged)
+    assert "package index is not signed" in box.refused()
+
+
+def test_an_older_index_that_is_signed_is_refused(box, operator):
+    index, signature = operator.packages_file(), operator.index_signature()
+    operator.subscribe("tv", "1.1.0")
+    box.server.faults["Packages"] = lambda handler: handler.answer(200, index)
+    box.server.faults["Packages.sig"] = lambda handler: handler.answer(200, signature)
+    assert "not the one that the assignment names" in box.refused()
+
+
+def test_a_changed_package_is_refused(box, operator):
+    entry = operator.entries["tv"]
+    changed = bytearray(operator.packages[entry.filename])
+    changed[len(changed) // 2] ^= 1
+    box.server.faults[".ipk"] = lambda handler: handler.answer(200, bytes(changed))
+    assert entry.filename in box.refused()
+
+
+def test_a_package_that_the_catalogue_key_never_signed_is_refused(box, operator):
+    honest, operator.catalogue_key = operator.catalogue_key, make_key(9)
+    operator.subscribe("tv", "6.6.6")
+    operator.catalogue_key = honest
+    assert "not signed by the catalogue key" in box.refused()
+
+
+def test_a_signed_package_that_reaches_beyond_its_folder_is_refused(box, operator):
+    operator.subscribe("tv", data=service_package("tv", scripts={"postinst": b"#!/bin/sh\nreboot\n"}))
+    assert "postinst" in box.refused()
+
+
+def test_nothing_refused_is_left_behind(box, operator):
+    operator.subscribe("tv", data=service_package("tv", scripts={"postinst": b"#!/bin/sh\nreboot\n"}))
+    box.refused()
+    assert list((box.folder / "pull/packages").iterdir()) == []
+
+
+# -- refused: servers that misbehave
+
+
+def endless(handler):
+    handler.send_response(200)
+    handler.end_headers()
+    handler.close_connection = True
+    for _ in range(512):  # 32 MB stand for no end
+        handler.wfile.write(bytes(65536))
+
+
+def trickle(handler):
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    for _ in range(1000):
+        handler.wfile.write(b"x")
+        time.sleep(0.05)
+
+
+def half(handler):
+    body = handler.server.operator.assignment()
+    handler.close_connection = True
+    handler.answer(200, body[: len(body) // 2], Content_Length=str(len(body)))
+
+
+def closed(handler):
+    handler.close_connection = True
+
+
+ANSWERS = {
+    "not found": (lambda handler: handler.answer(404), "answers GET /device/home1/assignment with status 404"),
+    "broken": (lambda handler: handler.answer(500), "with status 500"),
+    "elsewhere": (lambda handler: handler.answer(302, Location="http://192.0.2.1/"), "elsewhere"),
+    "endless": (endless, "longer than 262144 bytes"),
+    "half": (half, "does not answer|ended after"),
+    "closed": (closed, "does not answer"),
+    "junk": (lambda handler: handler.answer(200, b"<html>captive portal</html>"), "does not begin with a signature"),
+    "empty": (lambda handler: handler.answer(200), "does not begin with a signature"),
+}
+
+
+@pytest.mark.parametrize("fault", ANSWERS)
+def test_a_manager_that_misbehaves_is_told_in_a_sentence(box, fault):
+    box.server.faults["assignment"], sentence = ANSWERS[fault]
+    assert re.search(sentence, box.refused())
+
+
+@pytest.mark.parametrize("where", ["assignment", "Packages", ".ipk"])
+def test_one_byte_at_a_time_ends_at_the_deadline(box, where):
+    box.server.faults[where] = trickle
+    begun = time.monotonic()
+    assert box.refused(deadline=1) == "the pull took longer than 1 s"
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("where", ["Packages", "Packages.sig", ".ipk"])
+@pytest.mark.parametrize("fault", ["not found", "broken", "closed", "half"])
+def test_a_feed_that_misbehaves_is_told_in_a_sentence(box, where, fault):
+    box.server.faults[where] = ANSWERS[fault][0]
+    assert box.refused()
+
+
+@pytest.mark.parametrize("where", ["Packages", ".ipk"])
+def test_a_feed_without_end_fills_no_memory(box, where):
+    box.server.faults[where] = endless
+    assert box.refused()
+    assert sum(path.stat().st_size for path in box.folder.rglob("*") if path.is_file()) < 4 << 20
+
+
+def test_a_busy_manager_says_when_to_come_again(box):
+    box.server.faults["assignment"] = lambda handler: handler.answer(429, Retry_After="77")
+    assert box.pull()["retry_after"] == 77
+
+
+def test_no_manager_is_told_in_a_sentence(box):
+    assert "does not answer: [Errno 111] Connection refused" in box.refused(manager="http://127.0.0.1:1")
+
+
+def test_no_usign_is_told_in_a_sentence(box):
+    assert "no signature can be checked" in box.refused(usign=["/nonexistent/usign"])
+
+
+def test_no_opkg_is_told_in_a_sentence(box):
+    assert "/nonexistent/opkg does not start" in box.refused(opkg=["/nonexistent/opkg"])
+
+
+def test_a_full_memory_file_system_is_told_in_a_sentence(box, tmp_path):
+    assert "could not use" in box.refused(folder="/proc/isdf")

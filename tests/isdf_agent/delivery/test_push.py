@@ -1,0 +1,202 @@
+"""The push: what makes the router pull, how often at most, and what a flood costs."""
+
+import socket
+
+import pytest
+from fakes import FakeLoop
+from simulator import DEVICE_KEY
+
+from isdf.loop import Loop
+from isdf.wire import derive, push_datagram
+from isdf_agent.delivery.push import Bucket, PushSocket
+from isdf_agent.delivery.schedule import Schedule
+
+KEY = derive(DEVICE_KEY, "push")
+
+
+class Port:
+    """A push socket on a free port of a real loop, and somebody who sends to it."""
+
+    def __init__(self, family):
+        self.loop, self.pushes = Loop(), 0
+        self.push = PushSocket(self.loop, DEVICE_KEY, 0, self.pushed)
+        self.sender = socket.socket(family, socket.SOCK_DGRAM)
+        self.sender.settimeout(0.05)
+        self.to = ("::1" if family == socket.AF_INET6 else "127.0.0.1", self.push.port)
+
+    def pushed(self):
+        self.pushes += 1
+
+    def send(self, *datagrams):
+        """Send on the loopback, where what was sent is there; serve it, and count the pushes that were heard."""
+        for datagram in datagrams:
+            self.sender.sendto(datagram, self.to)
+        before = self.pushes
+        self.loop.step(0)
+        return self.pushes - before
+
+    def close(self):
+        self.push.close()
+        self.sender.close()
+
+
+@pytest.fixture(params=[socket.AF_INET, socket.AF_INET6], ids=["IPv4", "IPv6"])
+def port(request):
+    port = Port(request.param)
+    yield port
+    port.close()
+
+
+def test_an_authentic_push_is_heard(port):
+    assert port.send(push_datagram(KEY, 7)) == 1
+
+
+def test_a_repeated_push_counts_once(port):
+    assert port.send(*[push_datagram(KEY, 7)] * 5) == 1
+    assert port.send(push_datagram(KEY, 7), push_datagram(KEY, 6)) == 0
+    assert port.send(push_datagram(KEY, 8)) == 1
+
+
+def test_what_was_recorded_before_the_floor_is_dead(port):
+    port.push.raise_floor(100)
+    assert port.send(push_datagram(KEY, 100)) == 0
+    assert port.send(push_datagram(KEY, 101)) == 1
+
+
+@pytest.mark.parametrize(
+    "datagram",
+    [
+        b"", b"x", push_datagram(KEY, 9)[:-1], push_datagram(KEY, 9) + b"\0", bytes(48), bytes(65000),
+        push_datagram(derive(DEVICE_KEY, "request"), 9), push_datagram(derive(bytes(32), "push"), 9),
+    ],
+    ids=["empty", "short", "cut", "long", "zeros", "huge", "another purpose", "another device"],
+)  # fmt: skip
+def test_anything_else_is_ignored_without_an_answer(port, datagram):
+    assert port.send(datagram) == 0
+    with pytest.raises(TimeoutError):
+        port.sender.recv(1)
+
+
+def test_a_flood_is_read_at_a_bounded_pace_and_a_push_gets_through_after_it(port):
+    forged = push_datagram(bytes(32), 9)
+    for _ in range(PushSocket.ROUND * 3):
+        port.sender.sendto(forged, port.to)
+    port.loop.step(0)
+    assert port.loop._selector.get_map().get(port.push._socket.fileno()) is None
+    port.sender.sendto(push_datagram(KEY, 9), port.to)
+    while not port.pushes:
+        port.loop.step(None)
+
+
+# -- when to pull
+
+
+class Pulls:
+    """A schedule on a clock of the test's own, and the pulls that it asked for."""
+
+    def __init__(self, interval=1800):
+        self.loop, self.reasons, self.running = FakeLoop(), [], False
+        bucket = Bucket(monotonic=lambda: self.loop.time)
+        self.schedule = Schedule(
+            self.loop, interval, self.pull, bucket=bucket, uniform=lambda low, high: (low + high) / 2
+        )
+
+    def pull(self, reason):
+        assert not self.running, "one at a time"
+        self.running = True
+        self.reasons.append(reason)
+
+    def end(self, good=True, retry_after=0.0):
+        self.running = False
+        self.schedule.ended(good, retry_after)
+
+
+@pytest.fixture
+def pulls():
+    return Pulls()
+
+
+def test_pulls_follow_at_intervals(pulls):
+    pulls.schedule.asked("start")
+    for _ in range(3):
+        pulls.end()
+        pulls.loop.advance(1799)
+        assert not pulls.running
+        pulls.loop.advance(1)
+    assert pulls.reasons == ["start", "interval", "interval", "interval"]
+
+
+def test_a_push_pulls_at_once(pulls):
+    pulls.schedule.pushed()
+    assert pulls.reasons == ["push"]
+
+
+def test_a_push_during_a_pull_leaves_a_flag_and_one_pull_follows(pulls):
+    pulls.schedule.pushed()
+    for _ in range(5):
+        pulls.schedule.pushed()
+    assert pulls.reasons == ["push"]
+    pulls.end()
+    pulls.loop.advance(0)
+    assert pulls.reasons == ["push", "push"]
+    pulls.end()
+    pulls.loop.advance(60)
+    assert pulls.reasons == ["push", "push"]
+
+
+def test_pushes_come_from_a_bucket_and_the_last_one_is_not_lost(pulls):
+    for _ in range(10):
+        pulls.schedule.pushed()
+        if pulls.running:
+            pulls.end()
+    assert pulls.reasons == ["push"] * 3
+    pulls.loop.advance(10)
+    assert pulls.reasons == ["push"] * 4
+    pulls.end()
+    pulls.loop.advance(100)
+    assert pulls.reasons == ["push"] * 4
+
+
+def test_a_pull_by_hand_is_never_kept_waiting_by_the_bucket(pulls):
+    for _ in range(10):
+        pulls.schedule.asked("asked")
+        pulls.end()
+    assert len(pulls.reasons) == 10
+
+
+def test_a_pull_by_hand_during_a_pull_follows_it(pulls):
+    pulls.schedule.asked("start")
+    pulls.schedule.asked("asked")
+    pulls.end()
+    assert pulls.reasons == ["start", "asked"]
+
+
+def test_failures_are_followed_by_longer_and_longer_waits_up_to_the_interval(pulls):
+    pulls.schedule.asked("start")
+    waits = []
+    for _ in range(10):
+        pulls.end(good=False)
+        before = pulls.loop.time
+        while not pulls.running:
+            pulls.loop.advance(1)
+        waits.append(round(pulls.loop.time - before))
+    assert waits[:4] == [15, 30, 60, 120]
+    assert waits[-1] == 1800
+
+
+def test_a_manager_that_asks_for_time_gets_it(pulls):
+    pulls.schedule.asked("start")
+    pulls.end(good=False, retry_after=600)
+    pulls.loop.advance(600)
+    assert not pulls.running
+    pulls.loop.advance(20)
+    assert pulls.running
+
+
+def test_intervals_are_spread():
+    drawn = []
+    loop = FakeLoop()
+    schedule = Schedule(loop, 1000, lambda reason: None, uniform=lambda low, high: drawn.append((low, high)) or 1)
+    schedule.ended(True)
+    schedule.ended(False)
+    assert drawn == [(0.9, 1.1), (0.5, 1.5)]
