@@ -1,0 +1,114 @@
+"""A home: its router, which boots like OpenWrt, and the clients behind it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+from . import plan, rootfs
+from .host import FILES, Host, Process, wait_until
+from .network import batch, move
+from .wire import Wire
+
+# What OpenWrt's /etc/init.d/boot makes in its memory file system, where /var and /run are.
+_BOOT = """
+mkdir -p /var/run /var/log /var/lock /var/state /var/etc /var/lib /var/dhcp /tmp/resolv.conf.d
+mkdir -p -m 0755 /var/run/ubus
+chown ubus:ubus /var/run/ubus
+/sbin/fw4 start
+"""
+_PORTS = ("wan", *(member.port for member in plan.MEMBERS))
+
+
+class Router(Host):
+    """A home's iProM. Its /etc, /usr and /lib are flash and outlive a reboot; /tmp, /var and /run do not."""
+
+    def __init__(self, pid: int, home: plan.HomePlan) -> None:
+        super().__init__(f"{home.name}.router", pid)
+        self.home = home
+        self.dnsmasq: Process | None = None
+
+    def install_system(self) -> None:
+        """The files that a new router has."""
+        self.copy(FILES / "router", "/")
+        for place in ("table-pre", "table-post", "chain-pre/input", "chain-pre/forward", "chain-pre/output"):
+            self.path(f"/usr/share/nftables.d/{place}").mkdir(parents=True, exist_ok=True)
+        for place in ("/etc/nftables.d", "/etc/init.d", "/etc/rc.d", "/usr/share/acl.d"):
+            self.path(place).mkdir(parents=True, exist_ok=True)
+        self.write("/sbin/fw4", command("-m", "premises.fw4"), 0o755)
+        self.write("/etc/resolv.conf", "nameserver 127.0.0.1\nnameserver ::1\n")
+        self.write("/etc/dnsmasq.conf", _dnsmasq())
+
+    def boot(self) -> None:
+        """Bring the network, the firewall and the name server up."""
+        batch(self, ["link set lo up", *plan.router(self.home)])
+        self.run(["sh", "-ec", _BOOT])
+        self.dnsmasq = self.daemon("dnsmasq", ["dnsmasq", "--keep-in-foreground", "--conf-file=/etc/dnsmasq.conf"])
+        wait_until(lambda: self.path("/tmp/run/dnsmasq.pid").exists(), 10, f"dnsmasq on {self.name}")
+
+    def fw4(self, action: str = "reload") -> None:
+        """`fw4 reload`: the firewall anew from /etc/config/firewall; no other table is touched."""
+        self.run(["fw4", action])
+
+
+class Home:
+    """`router`, `client(1)`, `client(2)` on the ports of br-lan, `guest` in the guest LAN."""
+
+    def __init__(self, number: int, hosts: dict[str, Host], wire: Wire, again: Callable[[str], int]) -> None:
+        self.plan = plan.HomePlan(number)
+        self.name = self.plan.name
+        self.router: Router = hosts["router"]
+        self._clients, self._wire, self._again = hosts, wire, again
+
+    def client(self, number: int) -> Host:
+        return self._clients[f"client{number}"]
+
+    @property
+    def guest(self) -> Host:
+        return self._clients["guest"]
+
+    def install(self) -> None:
+        self.router.install_system()
+        for member in plan.MEMBERS:
+            servers = self.plan.inside(member.network, 1)
+            text = "".join(f"nameserver {server}\n" for server in servers) + "options timeout:2\n"
+            self._clients[member.name].write("/etc/resolv.conf", text)
+
+    def reboot(self) -> None:
+        """Power off without warning, and boot: every process is gone, memory and the kernel's state are empty."""
+        router = self.router
+        old = Host(router.name, router.pid)
+        new = self._again(old.name)
+        for pid in old.processes():
+            os.kill(pid, signal.SIGKILL)
+        router.close()
+        router.pid = new
+        move(_PORTS, old, router)
+        os.kill(old.pid, signal.SIGKILL)
+        router.boot()
+
+    def loss(self, percent: float) -> None:
+        """Lose `percent` of the frames on this home's line, each way."""
+        self._wire.lose(self.name, percent)
+
+    def delay(self, milliseconds: float) -> None:
+        """Keep each frame on this home's line for so long, each way."""
+        self._wire.delay(self.name, milliseconds)
+
+    def unplug(self) -> None:
+        """The line is dead: the router's `wan` has no carrier."""
+        self._wire.down(self.name)
+
+    def plug(self) -> None:
+        self._wire.up(self.name)
+
+
+def command(*words: str) -> str:
+    """The text of a program on a router that is Python with these arguments, and the program's own after them."""
+    return f'#!/bin/sh\nexec {rootfs.PYTHON}/bin/python3 {" ".join(words)} "$@"\n'
+
+
+def _dnsmasq() -> str:
+    servers = "".join(f"server={address}\n" for address in plan.DNS)
+    return f"no-resolv\n{servers}local-service\nuser=dnsmasq\npid-file=/var/run/dnsmasq.pid\ncache-size=1000\n"
