@@ -56,15 +56,16 @@ def build(*, router: bool) -> None:
         os.makedirs("/var/log")
         os.symlink("../run", "/var/run")
         os.chmod("/tmp", 0o1777)
+    fresh(router=router)
     syscalls.umount(_HOST)
     os.rmdir(_HOST)
-    fresh(router=router)
 
 
 def fresh(*, router: bool, again: bool = False) -> None:
     """What each boot has anew: /proc and /sys of the process's namespaces and, on a router, an empty /tmp."""
-    for mounted in ("/proc", "/sys", *(["/tmp"] if router else [])) if again else ():
-        syscalls.umount(mounted)
+    # /proc and /sys are laid over those of the boot before: a user namespace may mount them only where it sees one.
+    if router and again:
+        syscalls.umount("/tmp")
     plain = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
     syscalls.mount("proc", "/proc", "proc", plain)
     syscalls.mount("sysfs", "/sys", "sysfs", plain)
@@ -86,10 +87,8 @@ def show(tree: Path) -> None:
 
 
 def _system(router: bool) -> None:
-    os.makedirs("/rom")
-    for part in ("etc", "usr"):
-        os.mkdir("/rom/" + part)
-        syscalls.bind(f"{_HOST}/{part}", "/rom/" + part, read_only=True)
+    os.makedirs("/rom/usr")
+    syscalls.bind(f"{_HOST}/usr", "/rom/usr", read_only=True)
     if router:
         os.mkdir("/usr")
         for entry in os.listdir("/rom/usr"):
@@ -108,8 +107,10 @@ def _system(router: bool) -> None:
             show(Path("/", entry))
     os.mkdir("/etc")
     for entry in _ETC:
-        if os.path.lexists(f"/rom/etc/{entry}"):
-            os.symlink(f"../rom/etc/{entry}", f"/etc/{entry}")
+        source, target = Path(_HOST, "etc", entry), Path("/etc", entry)
+        if source.exists():
+            target.mkdir() if source.is_dir() else target.touch()
+            syscalls.bind(str(source), str(target), read_only=True)
 
 
 def _fill(directory: str) -> None:

@@ -11,6 +11,7 @@ processes, links, rules and mounts. Nothing is ever made outside.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -105,7 +106,8 @@ def _hold(channel: socket.socket, before: int | None, name: str, router: bool, f
         _settings(router, forward)
         channel.send(json.dumps({"ready": name}).encode())
     except Exception as error:
-        channel.send(json.dumps({"error": f"host {name} could not be made: {error}"}).encode())
+        with contextlib.suppress(OSError):  # nobody listens any more
+            channel.send(json.dumps({"error": f"host {name} could not be made: {error}"}).encode())
         os._exit(1)
     channel.close()
     os.closerange(0, 64)
