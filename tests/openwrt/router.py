@@ -1,4 +1,4 @@
-"""A router's root folder with a package feed beside it, to try an opkg on: for the tests of opkg and of what calls it."""
+"""A router's root folder and a package feed: for the tests of opkg and of what calls it."""
 
 import functools
 import hashlib
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from isdf.formats import ipk, opkg_index, stanza
 
-from .programs import stand_in
+from .programs import STAND_INS
 
 _PASSWD = "root:x:0:0:root:/root:/bin/ash\n"
 _CONF = "dest root /\nlists_dir ext /lists\narch all 1\noption check_signature\noption verify_program {verify}\n"
@@ -21,7 +21,7 @@ class Feed:
     """A signed feed served over HTTP on the loopback from the folder `path`; `usign` is the program that signs."""
 
     def __init__(self, path: Path, usign: list[str] | None = None) -> None:
-        self.path, self._usign, self.requests = path, usign or stand_in("usign"), []
+        self.path, self._usign, self.requests = path, usign or STAND_INS["usign"], []
         path.mkdir(parents=True)
         self.keys = path.with_name("keys")
         self.keys.mkdir()
@@ -95,7 +95,8 @@ class Router:
         self.conf.write_text(_CONF.format(verify=verify) + f"{source} isdf {feed.url}\n")
 
     def opkg(self, *words: object, **environment: str) -> tuple[int, list[str], list[str]]:
-        """Exit code, lines of output and lines of errors of `opkg WORDS`, with FEED and ROOT for what they stand for."""
+        """Exit code, lines of output and of errors of `opkg WORDS`, FEED and ROOT standing for the feed's address and
+        the folder."""
         argv = [*self._opkg, "-f", str(self.conf), "-o", str(self.root), "--force-postinstall", *map(str, words)]
         settings = os.environ | {"IPKG_INSTROOT": str(self.root), "TMPDIR": str(self.root / "tmp")} | environment
         done = subprocess.run(argv, cwd=self.root / "work", env=settings, capture_output=True, text=True)

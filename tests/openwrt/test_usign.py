@@ -1,6 +1,5 @@
 """The stand-in `usign` against the library `cryptography`, Debian's signify, and OpenWrt's own where it is there."""
 
-import os
 import subprocess
 import time
 
@@ -10,9 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openwrt import ed25519
-from openwrt.programs import stand_in, variants
-
-USIGNS = variants("usign")
+from openwrt.programs import STAND_INS, choices
 
 
 def run(argv, folder, **options):
@@ -21,10 +18,10 @@ def run(argv, folder, **options):
 
 
 def usign(folder, *words, program=None, **options):
-    return run([*(program or stand_in("usign")), *words], folder, **options)
+    return run([*(program or STAND_INS["usign"]), *words], folder, **options)
 
 
-@pytest.fixture(params=USIGNS, ids=lambda argv: os.path.basename(argv[-1]))
+@pytest.fixture(params=choices("usign").values(), ids=choices("usign"))
 def program(request):
     return request.param
 

@@ -7,7 +7,7 @@ import os
 import time
 
 from . import archive, download, versions
-from .console import run
+from .disk import Disk
 
 
 class Changes:
@@ -15,7 +15,7 @@ class Changes:
 
     def __init__(self, settings, database):
         self.settings, self.database, self.console = settings, database, settings.console
-        self.made = False
+        self.disk, self.made = Disk(settings, database), False
 
     def install_by_name(self, name):
         """Whether `name` is installed in its best version (which may be the one that is there)."""
@@ -73,7 +73,7 @@ class Changes:
         except archive.Broken:
             self.console.error("opkg_install_pkg", f"Failed to unpack control files from {package.local}.")
             return False
-        self._unpack_control(package, control)
+        self.disk.unpack_control(package, control)
         if not self._dependencies(package):
             return False
         if package.status == "unpacked":
@@ -101,7 +101,7 @@ class Changes:
             visit(package)
         for package in [package for package in ordered if package.status == "unpacked"]:
             self.console.notice(f"Configuring {package.name}.")
-            if self._script(package, "postinst", "configure"):
+            if self.disk.script(package, "postinst", "configure"):
                 package.status = "installed"
                 package.flags.discard("prefer")
                 self.made = True
@@ -124,27 +124,19 @@ class Changes:
                 return False
         self.console.notice(f"Removing package {package.name} from {package.dest.name}...")
         package.want, self.made = "deinstall", True
-        if not self._script(package, "prerm", "remove") and "force_remove" not in flags:
+        if not self.disk.script(package, "prerm", "remove") and "force_remove" not in flags:
             self.console.error("opkg_remove_pkg", f'not removing package "{package.name}", prerm script failed')
             self.console.notice(
                 "You can force removal of packages with failed prerm scripts with the option: \n\t--force-remove"
             )
             return False
-        self._delete_files(package)
-        ok = self._script(package, "postrm", "remove")
-        self._delete_info(package)
+        self.disk.delete_files(package)
+        ok = self.disk.script(package, "postrm", "remove")
+        self.disk.delete_info(package)
         package.status = "not-installed"
         if "autoremove" in flags:
             self._remove_orphans(package)
         return ok
-
-    def files(self, package):
-        """The files of an installed package: below the offline root where there is one."""
-        path = f"{package.dest.info}/{package.name}.list"
-        if not os.path.exists(path):
-            return []
-        with open(path) as file:
-            return [self.settings.offline_root + line.rstrip("\n") for line in file]
 
     def _announce(self, package, old):
         quiet = "download_only" in self.settings.flags
@@ -217,96 +209,34 @@ class Changes:
                     return False
         return True
 
-    def _unpack_control(self, package, control):
-        package.unpacked = f"{self.settings.tmp}/{package.name}-{os.urandom(3).hex()}"
-        os.mkdir(package.unpacked)
-        for member in control:
-            if member.path.removeprefix("./"):
-                archive.extract(member, f"{package.unpacked}/{member.path.removeprefix('./')}")
-
     def _replace(self, package, old, control, data):
         """The part without a way back: files and scripts of `old` go, those of `package` come."""
-        if old and not self._script(old, "prerm", f"upgrade {package.version}"):
+        if old and not self.disk.script(old, "prerm", f"upgrade {package.version}"):
             self.console.error("prerm_upgrade_old_pkg", f'prerm script for package "{old.name}" failed')
             return False
-        if not self._script(package, "preinst", f"upgrade {old.version}" if old else "install"):
+        if not self.disk.script(package, "preinst", f"upgrade {old.version}" if old else "install"):
             self.console.error("preinst_configure", f"Aborting installation of {package.name}.")
             return False
         root = package.dest.root
         paths = {root + member.path.removeprefix("./"): member for member in data if member.path.removeprefix("./")}
-        if self._clashes(package, old, [path for path, member in paths.items() if member.kind != b"5"]):
+        if self.disk.clashes(package, old, [path for path, member in paths.items() if member.kind != b"5"]):
             return False
-        if old and not self._script(old, "postrm", f"upgrade {package.version}"):
+        if old and not self.disk.script(old, "postrm", f"upgrade {package.version}"):
             self.console.error("postrm_upgrade_old_pkg", f'postrm script for package "{old.name}" failed')
             return False
         if "noaction" in self.settings.flags:
             return True
         if old:
-            for path in self.files(old):
+            for path in self.disk.files(old):
                 if path not in paths and os.path.lexists(path) and not os.path.isdir(path):
                     self.console.notice(f"Removing obsolete file {path}.")
-            self._delete_files(old)
-            self._delete_info(old)
+            self.disk.delete_files(old)
+            self.disk.delete_info(old)
             old.status = "not-installed"
-        for member in control:
-            if member.path.removeprefix("./"):
-                archive.extract(member, f"{package.dest.info}/{package.name}.{member.path.removeprefix('./')}")
-        for path, member in paths.items():
-            archive.extract(member, path)
-        with open(f"{package.dest.info}/{package.name}.list", "w") as file:
-            for path, member in paths.items():
-                if member.kind != b"5":
-                    file.write(path[len(self.settings.offline_root) :] + "\n")
+        self.disk.place(package, control, paths)
         package.status, package.time = "unpacked", str(int(time.time()))
         package.flags.discard("prefer")
         return True
-
-    def _clashes(self, package, old, paths):
-        if "force_overwrite" in self.settings.flags:
-            return False
-        owners = {path: other for other in self.database.installed() for path in self.files(other)}
-        clashes = 0
-        for path in paths:
-            owner = owners.get(path)
-            if not os.path.exists(path) or os.path.isdir(path) or (owner and owner.name == package.name):
-                continue
-            by = owner.name if owner else "<no package>\nPlease move this file out of the way and try again."
-            self.console.error(
-                "check_data_file_clashes",
-                f"Package {package.name} wants to install file {path}\n\tBut that file is already provided by package ",
-            )
-            self.console.more(by)
-            clashes += 1
-        return clashes
-
-    def _script(self, package, name, words):
-        """Whether the script did not fail; one that is not there does not."""
-        flags = self.settings.flags
-        if "noaction" in flags or (self.settings.offline_root and "force_postinstall" not in flags):
-            return True
-        path = f"{package.dest.info}/{package.name}.{name}" if package.installed else f"{package.unpacked}/{name}"
-        if not os.path.exists(path):
-            return True
-        upgrade = "1" if package.upgrade else "0"
-        environment = {**os.environ, "PKG_ROOT": package.dest.root, "PKG_UPGRADE": upgrade}
-        status = run(["/bin/sh", "-c", f"{path} {words}"], environment)
-        if status:
-            self.console.error("pkg_run_script", f'package "{package.name}" {name} script returned status {status}.')
-            if name == "postinst":
-                self.console.error("opkg_configure", f"{package.name}.postinst returned {status}.")
-        return status == 0
-
-    def _delete_files(self, package):
-        """All files that no other package has; folders stay, as they are in no list."""
-        others = {path for other in self.database.installed() if other is not package for path in self.files(other)}
-        for path in self.files(package):
-            if path not in others and os.path.lexists(path) and not os.path.isdir(path):
-                os.unlink(path)
-
-    def _delete_info(self, package):
-        for name in os.listdir(package.dest.info):
-            if name.startswith(package.name + "."):
-                os.unlink(f"{package.dest.info}/{name}")
 
     def _remove_orphans(self, package):
         for alternatives in package.depends:

@@ -96,7 +96,7 @@ def _take(settings, name, value):
     elif name == "d":
         settings.dest_name = value
     elif name in ("add-arch", "add-dest"):
-        first, colon, second = value.partition(":")
+        first, _, second = value.partition(":")
         if first and second and name == "add-arch":
             settings.architectures.append((first, int(second) if second.isdigit() else 0))
         elif first and second:

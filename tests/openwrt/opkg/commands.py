@@ -8,6 +8,7 @@ import sys
 from . import download, versions
 from .changes import Changes
 from .database import Database
+from .disk import Disk
 
 FAILED = 255
 _BY_HAND = (".ipk", ".opk", ".deb")
@@ -91,7 +92,7 @@ def files(settings, words):
         return 0
     where = f"is installed on {package.dest.name} and has the following files:"
     sys.stdout.write(f"Package {package.name} ({package.version}) {where}\n")
-    for path in Changes(settings, database).files(package):
+    for path in Disk(settings, database).files(package):
         sys.stdout.write(path + "\n")
     return 0
 

@@ -32,13 +32,13 @@ class Database:
         """
         known = list(self._listed())
         if names is not None:
-            wanted = {*names, *(one[0] for package in self.all() for one in sum(package.depends, []))}
+            wanted = set(names).union(*(package.needs for package in self.all()))
             before = -1
             while before != len(wanted):
                 before = len(wanted)
                 for package in known:
                     if wanted & {package.name, *package.provides}:
-                        wanted |= {package.name, *(one[0] for one in sum(package.depends, []))}
+                        wanted |= {package.name} | package.needs
             known = [package for package in known if package.name in wanted]
         for package in known:
             self._add(package, False)
@@ -128,11 +128,7 @@ class Database:
     def dependents(self, package):
         """The installed packages that need `package`."""
         names = {package.name, *package.provides}
-        return [
-            other
-            for other in self.installed()
-            if other is not package and any(one[0] in names for alternatives in other.depends for one in alternatives)
-        ]
+        return [other for other in self.installed() if other is not package and names & other.needs]
 
     def write_status(self):
         """The status file of each place."""

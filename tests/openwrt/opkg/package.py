@@ -17,12 +17,17 @@ class Package:
         self.architecture = fields.get("Architecture", "")
         self.depends = [_alternatives(item) for item in fields.get("Depends", "").split(",") if item]
         self.provides = [name.strip().split("=")[0].strip() for name in fields.get("Provides", "").split(",") if name]
-        want, flags, self.status = (fields.get("Status", "").split() + ["unknown", "ok", "not-installed"])[:3]
+        want, flags, self.status = (fields.get("Status") or "unknown ok not-installed").split()[:3]
         self.want, self.flags = want, set(flags.split(",")) - {"ok"}
         self.time = fields.get("Installed-Time")
         self.automatic = fields.get("Auto-Installed") == "yes"
         self.local = self.unpacked = None
         self.by_hand = self.upgrade = self.checked = self.checking = False
+
+    @property
+    def needs(self):
+        """The names in all its dependencies."""
+        return {one[0] for alternatives in self.depends for one in alternatives}
 
     @property
     def installed(self):
