@@ -6,8 +6,12 @@ carries it out and keeps it in the `journal`, `reporter` tells the manager.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -70,6 +74,8 @@ class Delivery:
         self._error: IsdfError | None = None
         self._reported: dict | None = None
         self._last_contact: float | None = None
+        self._children: list[subprocess.Popen] = []
+        self._stopped = False
         self.on_pull_started: Callable[[str], None] = lambda reason: None
 
     def start(self) -> None:
@@ -81,6 +87,16 @@ class Delivery:
     def pull(self, reason: str = "asked") -> None:
         """Pull now; where a pull runs already, one follows it."""
         self._schedule.asked(reason)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a child process of a pull or a report is there."""
+        return bool(self._children)
+
+    @property
+    def push_port(self) -> int:
+        """The UDP port on which pushes are heard."""
+        return self._push.port
 
     def status(self) -> dict:
         """For people: the assignment in force, the last pull, and the timeline (Unix ms) of the last change."""
@@ -101,6 +117,11 @@ class Delivery:
         }
 
     def stop(self) -> None:
+        """Nothing more is begun; what is under way is cut off. The next start goes on from the journal."""
+        self._stopped = True
+        for child in self._children:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
         self._schedule.stop()
         self._reporter.stop()
         self.rollout.stop()
@@ -212,8 +233,14 @@ class Delivery:
         self._spawn("isdf_agent.delivery.report", parameters, lambda status, output: done(status))
 
     def _spawn(self, module: str, parameters: dict, done: Callable[[int, bytes], None]) -> None:
+        def ended(status: int, output: bytes) -> None:
+            self._children.remove(child)
+            if not self._stopped:
+                done(status, output)
+
         argv = [sys.executable, "-m", module]
-        self._loop.child(argv, done, stdin=json.dumps(parameters).encode(), timeout=self.DEADLINE + 5)
+        child = self._loop.child(argv, ended, stdin=json.dumps(parameters).encode(), timeout=self.DEADLINE + 5)
+        self._children.append(child)
 
 
 def _failed(sentence: str) -> dict:

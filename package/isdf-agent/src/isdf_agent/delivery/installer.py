@@ -24,7 +24,8 @@ _CONF = "dest root /\narch all 1\n"
 # A power cut leaves files that belong to no package, and opkg refuses to write over them. What a package may write
 # over is bounded by the look into it: its own folder.
 _INSTALL = ["--force-downgrade", "--force-overwrite"]
-# With a root of its own opkg leaves maintainer scripts out, and so the package's user.
+# With another root than / opkg leaves maintainer scripts out, and with them the package's user; OpenWrt's build of root
+# file systems calls it so, too, and tells the scripts in the environment where the root is.
 _ROOTED = "--force-postinstall"
 
 
@@ -87,10 +88,11 @@ class Opkg:
         conf.write_text(_CONF)
         # opkg puts its root before the folder of its lists.
         argv = [*self._program, "-f", str(conf), "-l", "/" + str((self._folder / "none").relative_to(self._root))]
+        environment = os.environ | {"OPKG_CONF_DIR": str(self._folder / "none")}
         if self._root != Path("/"):
             argv += ["-o", str(self._root), _ROOTED]
+            environment["IPKG_INSTROOT"] = str(self._root)
             (self._root / "var/lock").mkdir(parents=True, exist_ok=True)
-        environment = os.environ | {"OPKG_CONF_DIR": str(self._folder / "none")}
         until = self._loop.after(self._patience, lambda: None)
 
         def attempt() -> None:

@@ -1,0 +1,165 @@
+"""Delivery as a whole, from the push to the report: real HTTP, processes, opkg and usign; services are fakes."""
+
+import socket
+import time
+
+import pytest
+from fakes import FakeServices
+from server import Server, make_root
+from simulator import DEVICE_KEY, SECRET, Operator
+
+from isdf.loop import Loop
+from isdf.model import Line
+from isdf.wire import derive, push_datagram
+from isdf_agent.config import Config, Paths
+from isdf_agent.delivery.delivery import Delivery, Tools
+from openwrt.programs import program
+
+pytestmark = pytest.mark.system
+
+
+class Home:
+    """A router as a plain process, below a root of its own."""
+
+    def __init__(self, root, operator, server):
+        self.operator, self.server, self.loop = operator, server, Loop()
+        self.paths, self.services = Paths(make_root(root)), FakeServices()
+        self.config = Config(
+            manager=server.url, device="home1", device_key=DEVICE_KEY, feed_secret=SECRET, pull_interval=1800,
+            catalogue_key=operator.catalogue_key.public_key().line,
+            assignment_key=operator.assignment_key.public_key().line,
+            ready_timeout=30, push_port=0, insecure=True, dataplane="memory", mark_mask=0xFF000000,
+            line=Line(8_000_000, 8_000_000, 1_200_000, 1_200_000), wan="wan", lan=("br-lan",),
+        )  # fmt: skip
+        self.boot()
+
+    def boot(self):
+        tools = Tools(opkg=tuple(program("opkg")), usign=tuple(program("usign")))
+        self.delivery = Delivery(self.loop, self.config, self.paths, self.services, tools=tools, version="0.1.0")
+        self.delivery.start()
+
+    def until(self, condition, seconds=20):
+        """Serve until `condition()` holds."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, self.delivery.status()
+            self.loop.step(0.05)
+
+    def stop(self):
+        self.delivery.stop()
+        self.until(lambda: not self.delivery.busy)
+
+    def push(self, sequence):
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sender:
+            sender.sendto(push_datagram(derive(DEVICE_KEY, "push"), sequence), ("::1", self.delivery.push_port))
+
+    def reported(self, serial):
+        return any(report["serial"] == serial for report in self.server.reports)
+
+
+@pytest.fixture
+def home(tmp_path):
+    operator = Operator()
+    now = int(time.time())
+    operator.issued, operator.expires, operator.serial = now, now + 7 * 86400, now * 1000
+    with Server(operator) as server:
+        home = Home(tmp_path, operator, server)
+        home.until(lambda: home.reported(operator.serial))
+        yield home
+        home.stop()
+        server.shutdown()
+
+
+def test_a_purchase_is_pushed_installed_started_and_reported(home):
+    home.operator.subscribe("tv", config={"rate": "200kBps"}, since=home.operator.issued)
+    home.push(1)
+    home.until(lambda: home.reported(home.operator.serial))
+    assert home.services.running == {"tv": ("1.0.0", {"rate": "200kBps"})}
+    report = home.server.reports[-1]
+    assert report["applied"] is True
+    assert report["error"] is None
+    assert report["agent"] == "0.1.0"
+    assert [(s["name"], s["version"], s["state"]) for s in report["services"]] == [("tv", "1.0.0", "running")]
+    assert (home.paths.services / "tv/service.py").exists()
+    timeline = home.delivery.last_timeline
+    names = ["push_received", "pull_started", "request_sent", "assignment_verified", "packages_fetched", "installed",
+             "started", "ready"]  # fmt: skip
+    assert [*sorted((n for n in names), key=timeline.__getitem__)] == names
+    assert timeline["ready"] - timeline["push_received"] < 5000
+
+
+def test_a_new_configuration_needs_no_package_manager(home):
+    home.operator.subscribe("tv", config={"rate": 1}, since=home.operator.issued)
+    home.push(1)
+    home.until(lambda: home.reported(home.operator.serial))
+    home.server.paths()
+    home.operator.configure("tv", config={"rate": 2})
+    home.push(2)
+    home.until(lambda: home.reported(home.operator.serial))
+    assert home.services.configs() == {"tv": {"rate": 2}}
+    assert home.server.paths() == ["assignment", "report"]
+
+
+def test_an_attack_on_the_feed_changes_nothing_that_runs_and_is_reported(home):
+    home.operator.subscribe("tv", since=home.operator.issued)
+    home.push(1)
+    home.until(lambda: home.reported(home.operator.serial))
+    before = home.operator.serial
+    home.operator.subscribe("tv", "1.1.0", since=home.operator.issued)
+    package = bytearray(home.operator.packages[home.operator.entries["tv"].filename])
+    package[100] ^= 1
+    home.server.faults[".ipk"] = lambda handler: handler.answer(200, bytes(package))
+    home.push(2)
+    home.until(lambda: home.server.reports[-1]["error"])
+    assert home.services.versions() == {"tv": "1.0.0"}
+    assert home.server.reports[-1]["serial"] == before
+    assert home.server.reports[-1]["applied"] is False
+    assert "isdf-service-tv_1.1.0_all.ipk" in home.server.reports[-1]["error"]["detail"]
+    home.server.faults.clear()
+    home.push(3)
+    home.until(lambda: home.reported(home.operator.serial))
+    assert home.services.versions() == {"tv": "1.1.0"}
+    assert home.server.reports[-1]["error"] is None
+
+
+def test_a_version_that_does_not_start_gives_way_to_the_one_before(home):
+    home.operator.subscribe("tv", since=home.operator.issued)
+    home.push(1)
+    home.until(lambda: home.reported(home.operator.serial))
+    home.services.broken["tv", "1.1.0"] = "the process ended with status 1"
+    home.operator.subscribe("tv", "1.1.0", since=home.operator.issued)
+    home.push(2)
+    home.until(lambda: home.reported(home.operator.serial))
+    assert home.services.versions() == {"tv": "1.0.0"}
+    assert (home.paths.services / "tv/service.py").read_text() == "# tv 1.0.0\n"
+    assert "the process ended with status 1" in home.server.reports[-1]["services"][0]["error"]
+
+
+def test_a_pass_ends_by_itself_and_is_reported(home):
+    home.operator.subscribe("tv", since=home.operator.issued, until=int(time.time()) + 3)
+    home.push(1)
+    home.until(lambda: home.services.versions() == {"tv": "1.0.0"})
+    home.until(lambda: [s["state"] for s in home.server.reports[-1]["services"]] == ["ended"])
+    assert home.services.versions() == {}
+    assert not (home.paths.services / "tv/service.py").exists()
+
+
+def test_a_restart_with_the_manager_away_runs_what_ran(home):
+    home.operator.subscribe("tv", since=home.operator.issued)
+    home.push(1)
+    home.until(lambda: home.reported(home.operator.serial))
+    home.stop()
+    home.services.running.clear()
+    home.server.faults["assignment"] = lambda handler: handler.answer(503)
+    home.boot()
+    home.until(lambda: home.services.versions() == {"tv": "1.0.0"})
+
+
+def test_secrets_are_in_no_status_and_in_no_log(home, caplog):
+    home.server.faults[".ipk"] = lambda handler: handler.answer(404)
+    home.operator.subscribe("tv", since=home.operator.issued)
+    home.push(1)
+    home.until(lambda: home.delivery.status()["error"])
+    for text in (caplog.text, str(home.delivery.status())):
+        assert SECRET not in text
+        assert DEVICE_KEY.hex() not in text
