@@ -32,9 +32,15 @@ class Agent(Protocol):
 
 
 class Resolver(Protocol):
-    """Asks DNS for a name: `done(None)` when it has addresses, else the error."""
+    """Asks DNS for a name (`isdf_agent.monitor.resolver`)."""
 
-    def resolve(self, host: str, done: Callable[[IsdfError | None], None]) -> None: ...
+    def resolve(self, name: str, done: Callable[[list[tuple[str, float]], IsdfError | None], None]) -> None: ...
+
+
+class Hosts(Protocol):
+    """Who follows names (`isdf_agent.monitor.hosts`)."""
+
+    def learned(self, name: str, addresses: list[tuple[str, float]]) -> None: ...
 
 
 def owner_of(request: Request) -> str:
@@ -46,7 +52,9 @@ def owner_of(request: Request) -> str:
     raise NotPermittedError(f"user {request.user} is neither root nor that of a service (isdf-<name>)")
 
 
-def publish(bus: Connection, agent: Agent, supervisor: Supervisor, policy: Policy, resolver: Resolver) -> None:
+def publish(
+    bus: Connection, agent: Agent, supervisor: Supervisor, policy: Policy, hosts: Hosts, resolver: Resolver
+) -> None:
     """Offer the agent's objects on `bus`."""
 
     def status(request: Request) -> dict:
@@ -58,7 +66,7 @@ def publish(bus: Connection, agent: Agent, supervisor: Supervisor, policy: Polic
 
     bus.add("isdf", {"status": Method(status, {}), "pull": Method(pull, {})})
     _publish_service(bus, supervisor)
-    _publish_control(bus, policy, resolver)
+    _publish_control(bus, policy, hosts, resolver)
 
 
 def _publish_service(bus: Connection, supervisor: Supervisor) -> None:
@@ -102,7 +110,7 @@ def _publish_service(bus: Connection, supervisor: Supervisor) -> None:
     )
 
 
-def _publish_control(bus: Connection, policy: Policy, resolver: Resolver) -> None:
+def _publish_control(bus: Connection, policy: Policy, hosts: Hosts, resolver: Resolver) -> None:
     def add_class(request: Request) -> dict:
         a = request.args
         return policy.add_class(
@@ -116,14 +124,14 @@ def _publish_control(bus: Connection, policy: Policy, resolver: Resolver) -> Non
     def add_class_member(request: Request) -> dict | None:
         owner, name = owner_of(request), request.args.get("name")
         flow = Flow.parse(request.args.get("flow"))
-        known = policy.has_member(owner, name, flow)
-        lease = policy.add_class_member(owner, name, flow)
+        lease = policy.add_class_member(owner, name, flow, request.args.get("duration"))
         answer = {"lease": lease.id, "active": lease.active}
-        if known or flow.host is None or flow.host.startswith("*."):
+        if flow.host is None or flow.host.startswith("*.") or policy.knows(flow.host):
             return answer
         request.defer()
 
-        def resolved(error: IsdfError | None) -> None:
+        def resolved(addresses: list[tuple[str, float]], error: IsdfError | None) -> None:
+            hosts.learned(flow.host, addresses)
             if isinstance(error, HostNotFoundError):
                 policy.remove_class_member(owner, lease.id)
                 request.fail(error)
@@ -148,7 +156,7 @@ def _publish_control(bus: Connection, policy: Policy, resolver: Resolver) -> Non
                 add_class, {"name": "str", "rate": "int", "ceil": "int", "up": "int", "up_ceil": "int"}
             ),
             "remove_class": Method(remove_class, {"name": "str"}),
-            "add_class_member": Method(add_class_member, {"name": "str", "flow": "dict"}),
+            "add_class_member": Method(add_class_member, {"name": "str", "flow": "dict", "duration": "int"}),
             "remove_class_member": Method(remove_class_member, {"lease": "str"}),
             "list": Method(listing, {}),
         },

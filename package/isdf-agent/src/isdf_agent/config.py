@@ -104,6 +104,10 @@ class Paths:
         return self.at("/usr/lib/isdf/services")
 
     @property
+    def resolv_conf(self) -> Path:
+        return self.at("/etc/resolv.conf")
+
+    @property
     def ubus(self) -> Path:
         return self.at("/var/run/ubus/ubus.sock")
 

@@ -47,6 +47,7 @@ class Policy:
         self._compiled = Compiled()
         self._rounds: dict[str, set[str]] = {}
         self._before: dict[str, Held] = {}
+        self.on_change: Callable[[], None] = lambda: None  # what is held is another now
 
     # -- the verbs of services
 
@@ -173,6 +174,10 @@ class Policy:
         """The names, and patterns `*.domain`, that members of classes want to follow."""
         return hosts.wanted(self._held)
 
+    def knows(self, host: str) -> bool:
+        """Whether addresses of `host` are known."""
+        return bool(self._held.addresses.get(host))
+
     def tick(self) -> float | None:
         """End what is over; the answer is in how many seconds to call again (None: nothing has an end)."""
         now = self._clock()
@@ -233,6 +238,7 @@ class Policy:
         self._held, self._compiled = held, compiled
         if changed:
             self._save()
+            self.on_change()
 
     def _save(self) -> None:
         self._ledger.save(ledgers.dump(self._held, self._rounds))
