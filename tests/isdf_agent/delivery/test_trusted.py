@@ -90,6 +90,20 @@ def test_a_catalogue_signature_is_of_one_package_alone(operator):
         router.accept_package(vpn, operator.packages[vpn.filename])
 
 
+def test_what_was_verified_before_is_not_verified_again_but_nothing_else_passes_by_it(operator):
+    tv = operator.entries["tv"]
+    vouched = {tv.signature: tv.catalogue_message().decode()}
+    checked = []
+    router = trusted(operator, vouched=vouched)
+    router._verify = lambda message, signature, key: checked.append(message) or verify(message, signature, key)
+    pull(operator, router)
+    assert tv.catalogue_message() not in checked
+    assert operator.entries["vpn"].catalogue_message() in checked
+    evil = operator.subscribe("tv", "6.6.6", signature=tv.signature)
+    with pytest.raises(SignatureError, match="not signed by the catalogue key"):
+        trusted(operator, vouched=vouched).accept_package(evil, operator.packages[evil.filename])
+
+
 def test_an_index_of_another_customer_or_day_is_refused(operator):
     router = trusted(operator)
     router.accept_assignment(operator.assignment())

@@ -74,6 +74,7 @@ class Delivery:
         self._error: IsdfError | None = None
         self._reported: dict | None = None
         self._last_contact: float | None = None
+        self._vouched: dict[str, str] = {}
         self._children: list[subprocess.Popen] = []
         self._stopped = False
         self.on_pull_started: Callable[[str], None] = lambda reason: None
@@ -151,6 +152,7 @@ class Delivery:
             "serial": received.assignment.serial if received else 0, "digest": digest,
             "etag": f'"{digest}"' if digest and not self.rollout.missing else None,
             "now": self._clock.now(), "clock_set": self._clock.is_set, "deadline": self.DEADLINE,
+            "vouched": self._vouched,
         }  # fmt: skip
         self._fetch(parameters, lambda result: self._pulled(reason, result))
 
@@ -161,6 +163,8 @@ class Delivery:
         if result["status"] == "fetched":
             try:
                 received = Received.parse(Path(result["assignment"]).read_bytes())
+                entries = received.assignment.services
+                self._vouched = {entry.signature: entry.catalogue_message().decode() for entry in entries}
             except (OSError, FormatError) as error:
                 result = _failed(f"what the pull fetched is not there any more: {error}")
         if result["status"] == "failed":

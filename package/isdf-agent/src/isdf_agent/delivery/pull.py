@@ -33,7 +33,7 @@ from .verify import Usign
 class Pull:
     """What a pull is told. `have` are the files of packages that are here already, by SHA-256; `serial` and `digest`
     are those of the last assignment, `etag` is its ETag where nothing is missing; `now` is the agent's clock;
-    `status` is the package manager's status file."""
+    `status` is the package manager's status file; `vouched` is as in `Trusted`."""
 
     manager: str
     device: str
@@ -51,6 +51,7 @@ class Pull:
     now: float
     clock_set: bool
     have: dict[str, str] = field(default_factory=dict)
+    vouched: dict[str, str] = field(default_factory=dict)
     deadline: float = 60.0
 
 
@@ -83,7 +84,7 @@ def _pull(pull: Pull, timeline: dict[str, int]) -> dict:
     key, catalogue_key = PublicKey.parse(pull.assignment_key), PublicKey.parse(pull.catalogue_key)
     trusted = Trusted(
         pull.device, key, catalogue_key, usign,
-        now=pull.now, clock_set=pull.clock_set, serial=pull.serial, digest=pull.digest,
+        now=pull.now, clock_set=pull.clock_set, serial=pull.serial, digest=pull.digest, vouched=pull.vouched,
     )  # fmt: skip
     timeline["request"] = _now()
     answer = send(
@@ -96,7 +97,8 @@ def _pull(pull: Pull, timeline: dict[str, int]) -> dict:
     assignment = trusted.accept_assignment(answer.body)
     timeline["verified"] = _now()
     for entry in assignment.services:
-        usign.begin(entry.catalogue_message(), Signature.parse(entry.signature), catalogue_key)
+        if not trusted.is_vouched(entry):
+            usign.begin(entry.catalogue_message(), Signature.parse(entry.signature), catalogue_key)
     packages = _packages(pull, trusted, folder, key, timeline)
     timeline["fetched"] = _now()
     path = folder / "assignment"
