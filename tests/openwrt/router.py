@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 from isdf.formats import ipk, opkg_index, stanza
@@ -14,6 +15,7 @@ from isdf.formats import ipk, opkg_index, stanza
 from .programs import STAND_INS
 
 _PASSWD = "root:x:0:0:root:/root:/bin/ash\n"
+AGENT = {"Package": "isdf-agent", "Version": "0.1.0", "Status": "install user installed", "Architecture": "all"}
 _CONF = "dest root /\nlists_dir ext /lists\narch all 1\noption check_signature\noption verify_program {verify}\n"
 
 
@@ -102,17 +104,29 @@ class Router:
         done = subprocess.run(argv, cwd=self.root / "work", env=settings, capture_output=True, text=True)
         return done.returncode, self._lines(done.stdout), self._lines(done.stderr)
 
+    def installed(self, fields: dict[str, str]) -> None:
+        """Note a package in the status file as installed, without files."""
+        info = self.root / "usr/lib/opkg/info"
+        info.mkdir(parents=True, exist_ok=True)
+        (info / f"{fields['Package']}.list").write_text("")
+        with (info.parent / "status").open("ab") as file:
+            file.write(stanza.dump({**fields, "Installed-Time": str(int(time.time()))}) + b"\n")
+
     def status(self) -> dict[str, dict[str, str]]:
         """The status file by package, without the time."""
         path = self.root / "usr/lib/opkg/status"
         stanzas = stanza.parse(path.read_bytes()) if path.exists() else []
         for fields in stanzas:
-            assert abs(int(fields.pop("Installed-Time")) - path.stat().st_mtime) < 60
+            fields.pop("Installed-Time", None)
         return {fields["Package"]: fields for fields in stanzas}
 
     def info(self, package: str) -> dict[str, str]:
         """What opkg keeps of an installed package, by suffix."""
         return {path.suffix[1:]: path.read_text() for path in (self.root / "usr/lib/opkg/info").glob(f"{package}.*")}
+
+    def service_files(self, service: str = "x") -> list[str]:
+        """The names of the files of a service."""
+        return sorted(path.name for path in (self.root / "usr/lib/isdf/services" / service).glob("*"))
 
     def _lines(self, text: str) -> list[str]:
         text = text.replace(self.feed.url, "FEED").replace(str(self.root), "ROOT").replace("//", "/")

@@ -219,7 +219,7 @@ class Changes:
             return False
         root = package.dest.root
         paths = {root + member.path.removeprefix("./"): member for member in data if member.path.removeprefix("./")}
-        if self.disk.clashes(package, old, [path for path, member in paths.items() if member.kind != b"5"]):
+        if self.disk.clashes(package, [path for path, member in paths.items() if member.kind != b"5"]):
             return False
         if old and not self.disk.script(old, "postrm", f"upgrade {package.version}"):
             self.console.error("postrm_upgrade_old_pkg", f'postrm script for package "{old.name}" failed')

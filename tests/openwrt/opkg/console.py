@@ -17,9 +17,9 @@ class Console:
         if self.verbosity >= NOTICE:
             sys.stdout.write(text + "\n")
 
-    def error(self, where, text):
+    def error(self, where, text, end="\n"):
         """An error as `where`, a function of opkg, words it."""
-        self._errors.append(f"{where}: {text}\n")
+        self._errors.append(f"{where}: {text}{end}")
 
     def more(self, text):
         """A line that belongs to the error before."""

@@ -42,23 +42,19 @@ class Disk:
                 if member.kind != b"5":
                     file.write(path[len(self.settings.offline_root) :] + "\n")
 
-    def clashes(self, package, old, paths):
+    def clashes(self, package, paths):
+        """How many of `paths` belong to other packages; files that belong to none are no obstacle."""
         if "force_overwrite" in self.settings.flags:
-            return False
-        owners = {path: other for other in self.database.installed() for path in self.files(other)}
-        clashes = 0
-        for path in paths:
-            owner = owners.get(path)
-            if not os.path.exists(path) or os.path.isdir(path) or (owner and owner.name == package.name):
-                continue
-            by = owner.name if owner else "<no package>\nPlease move this file out of the way and try again."
-            self.console.error(
-                "check_data_file_clashes",
-                f"Package {package.name} wants to install file {path}\n\tBut that file is already provided by package ",
+            return 0
+        owners = {path: other.name for other in self.database.installed() for path in self.files(other)}
+        clashing = [path for path in paths if owners.get(path, package.name) != package.name and os.path.isfile(path)]
+        for path in clashing:
+            text = (
+                f"Package {package.name} wants to install file {path}\n\tBut that file is already provided by package "
             )
-            self.console.more(by)
-            clashes += 1
-        return clashes
+            self.console.error("check_data_file_clashes", text, end="")
+            self.console.more(owners[path])
+        return len(clashing)
 
     def script(self, package, name, words):
         """Whether the script did not fail; one that is not there does not."""
