@@ -147,7 +147,7 @@ class Listener:
                 self.router.report()
 
     def close(self) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        with socket.socket(self._sock.family, socket.SOCK_DGRAM) as sock:
             sock.sendto(b"end", self._sock.getsockname())
         self._thread.join()
         self._sock.close()
@@ -228,3 +228,13 @@ def manager(tmp_path, capsys):
     yield made
     for listener in made.listeners:
         listener.close()
+
+
+@pytest.fixture
+def router_class():
+    return Router
+
+
+@pytest.fixture
+def listener_class():
+    return Listener

@@ -1,0 +1,208 @@
+"""The manager as it runs: gunicorn, the command line as a process, a push over UDP, signify on the feed."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+pytestmark = pytest.mark.system
+COMMAND = [sys.executable, "-c", "import sys; from isdf_manager.cli import main; sys.exit(main())"]
+HOOK = """\
+#!/bin/sh
+echo "$ISDF_VERB" >> {told}
+"""
+
+
+def wait_for(condition, seconds=15):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+    return found
+
+
+class Http:
+    """What `Router` needs of a client, over a real connection."""
+
+    def __init__(self, url):
+        self.url = url
+
+    def open(self, path, method, data, headers, environ_overrides):
+        answer = requests.request(method, self.url + path, data=data, headers=headers, timeout=10)
+        answer.data = answer.content
+        return answer
+
+
+class Served:
+    """`isdf-manager serve` on a free port, and the command line beside it."""
+
+    def __init__(self, folder: Path):
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+            self.port = sock.getsockname()[1]
+        self.folder, self.home = folder, folder / "home"
+        self.log = folder / "log"
+        self.process = None
+
+    def __call__(self, *words):
+        done = subprocess.run([*COMMAND, "--home", self.home, *words], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def start(self):
+        words = [*COMMAND, "--home", self.home, "serve", "--listen", f"[::]:{self.port}"]
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
+        wait_for(self.answers)
+
+    def answers(self):
+        try:
+            return requests.get(f"http://[::1]:{self.port}/health", timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+    def kill(self):
+        """As the power goes: all of it, at once."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            assert self.process.wait(15) == 0
+
+
+@pytest.fixture
+def served(tmp_path, manager):
+    made = Served(tmp_path)
+    made("init", "--url", f"http://[::1]:{made.port}")
+    hook, made.told = tmp_path / "home" / "hook", tmp_path / "told"
+    hook.write_text(HOOK.format(told=made.told))
+    hook.chmod(0o755)
+    with (made.home / "manager.yaml").open("a") as config:
+        config.write("provision: {lane: {command: ./hook}}\n")
+    made("publish", manager.service())
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def listener(served, router_class, listener_class):
+    sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    sock.bind(("::1", 0))
+    served("device", "add", "home1", "--uci", served.folder / "isdf", "--line", "down=8000,up=8000",
+           "--set", f"push_port={sock.getsockname()[1]}")  # fmt: skip
+    assert (served.folder / "isdf").stat().st_mode & 0o777 == 0o600
+    router = router_class((served.folder / "isdf").read_text(), Http(f"http://[::1]:{served.port}"))
+    router.pull()
+    router.report()
+    made = listener_class(router, sock)
+    yield made
+    made.close()
+
+
+def test_from_the_command_to_the_router(served, listener):
+    out = served("subscribe", "home1", "lane", "--config", "rate=200kBps", "--for", "2h")
+    told = re.fullmatch(
+        r"provisioned in \d+ ms\nsold until .*\npushed\npulled after (\d+) ms\nrunning after (\d+) ms\n", out
+    )
+    assert told, out
+    assert int(told[2]) < 1000
+    assert listener.router.runs() == {"lane": {"rate": "200kBps"}}
+    assert served("unsubscribe", "home1", "lane").startswith("withdrawn in ")
+    assert listener.router.runs() == {}
+    log = served.log.read_text()
+    assert listener.router.options["feed_secret"] not in log
+    assert listener.router.options["device_key"] not in log
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    assert {"/feed/home1/***/Packages"} < {re.sub("/[0-9a-f]{64}/", "/", line["path"]) for line in lines}
+
+
+def test_both_families_reach_the_same_server(served):
+    assert requests.get(f"http://127.0.0.1:{served.port}/health", timeout=5).json() == {"status": "ok"}
+    assert requests.get(f"http://[::1]:{served.port}/health", timeout=5).json() == {"status": "ok"}
+    assert '"address": "127.0.0.1"' in served.log.read_text()
+
+
+def test_signify_accepts_the_feed(served, listener):
+    served("subscribe", "home1", "lane", "--config", "rate=200kBps", "--no-push")
+    url = f"http://[::1]:{served.port}{listener.router.feed}"
+    for name in ("Packages", "Packages.sig"):
+        (served.folder / name).write_bytes(requests.get(f"{url}/{name}", timeout=5).content)
+    words = ["signify-openbsd", "-V", "-p", served.home / "keys/assignment.pub", "-m", served.folder / "Packages"]
+    assert subprocess.run([*words, "-x", served.folder / "Packages.sig"], check=True, capture_output=True).stdout
+    with (served.folder / "Packages").open("ab") as file:
+        file.write(b"x")
+    assert subprocess.run([*words, "-x", served.folder / "Packages.sig"], check=False, capture_output=True).returncode
+    # The assignment is what `signify -S -e` makes.
+    answer = listener.router.request("GET", "/device/home1/assignment")
+    (served.folder / "assignment.sig").write_bytes(answer.data)
+    words = [
+        "signify-openbsd",
+        "-V",
+        "-e",
+        "-p",
+        served.home / "keys/assignment.pub",
+        "-m",
+        served.folder / "assignment",
+    ]
+    subprocess.run([*words, "-x", served.folder / "assignment.sig"], check=True, capture_output=True)
+    assert json.loads((served.folder / "assignment").read_bytes())["device"] == "home1"
+
+
+def test_killed_and_started_again_it_withdraws_what_is_over(served, listener):
+    served("subscribe", "home1", "lane", "--config", "rate=200kBps", "--until", f"@{int(time.time()) + 3}")
+    assert served.told.read_text() == "provision\n"
+    served.kill()
+    wait_for(lambda: time.time() > listener.router.assignment.services[0].until)
+    assert served.told.read_text() == "provision\n"
+    served.start()
+    wait_for(lambda: served.told.read_text() == "provision\nwithdraw\n")
+    listener.router.pull()
+    assert listener.router.runs() == {}
+    wait_for(lambda: "withdrawn" in served("audit"))
+
+
+def test_a_pass_is_withdrawn_on_time(served, listener):
+    until = int(time.time()) + 2
+    served("subscribe", "home1", "lane", "--config", "rate=200kBps", "--until", f"@{until}")
+    wait_for(lambda: served.told.read_text() == "provision\nwithdraw\n")
+    assert 0 <= served.told.stat().st_mtime - until < 0.5
+
+
+def test_a_buyer_killed_in_the_hook_leaves_nothing_behind(served, listener):
+    hook = served.home / "hook"
+    hook.write_text(hook.read_text() + '[ "$ISDF_VERB" = withdraw ] || sleep 1000\n')
+    config = served.home / "manager.yaml"
+    config.write_text(config.read_text().replace("./hook}", "./hook, timeout: 0.5}"))
+    served.stop()
+    served.start()  # it knows the shorter timeout
+    words = [*COMMAND, "--home", served.home, "subscribe", "home1", "lane", "--config", "rate=200kBps"]
+    buyer = subprocess.Popen(words, start_new_session=True, stderr=subprocess.DEVNULL)
+    wait_for(lambda: served.told.exists())
+    buyer.kill()
+    buyer.wait()
+    wait_for(lambda: served.told.read_text().endswith("withdraw\n"), 30)
+    assert listener.router.pull() is False
+
+
+def test_a_copy_while_it_runs_is_a_whole_manager(served, listener):
+    served("subscribe", "home1", "lane", "--config", "rate=200kBps", "--no-push")
+    served("backup", served.folder / "copy.db")
+    served.kill()
+    shutil.copytree(served.home, served.folder / "restored", ignore=shutil.ignore_patterns("manager.db*"))
+    (served.folder / "copy.db").rename(served.folder / "restored" / "manager.db")
+    served.home = served.folder / "restored"
+    served.start()
+    assert "pulled after" in served("push", "home1")
+    assert listener.router.runs() == {"lane": {"rate": "200kBps"}}
