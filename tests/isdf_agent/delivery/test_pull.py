@@ -236,6 +236,29 @@ def test_a_busy_manager_says_when_to_come_again(box):
     assert box.pull()["retry_after"] == 77
 
 
+def test_a_router_without_a_clock_signs_with_the_managers_time(box):
+    seen = []
+
+    def skewed(handler):
+        seen.append(int(handler.headers["Isdf-Time"]))
+        if seen[-1] != 1_999_999_999:
+            problem = b'{"type": "clock-skew", "detail": "sign it again"}'
+            handler.date_time_string = lambda: "Wed, 18 May 2033 03:33:19 GMT"
+            handler.answer(401, problem)
+        else:
+            handler.assignment()
+
+    box.server.faults["assignment"] = skewed
+    box.good()
+    assert seen[1:] == [1_999_999_999]
+
+
+def test_the_managers_own_words_are_passed_on(box):
+    problem = b'{"type": "unauthorized", "detail": "sign the request with the key of a device"}'
+    box.server.faults["assignment"] = lambda handler: handler.answer(401, problem)
+    assert box.refused().endswith("with status 401: sign the request with the key of a device")
+
+
 def test_no_manager_is_told_in_a_sentence(box):
     assert "does not answer: [Errno 111] Connection refused" in box.refused(manager="http://127.0.0.1:1")
 

@@ -208,6 +208,24 @@ def test_one_service_that_hangs_does_not_keep_the_others_waiting(router, operato
     assert router.services.versions() == {"vpn": "1.0.0"}
 
 
+def test_a_service_that_is_lost_track_of_keeps_the_others_waiting_for_minutes_and_not_for_ever(router, operator):
+    router.services.slow = {"tv"}
+    router.pull()
+    operator.subscribe("vpn")
+    router.pull()
+    router.loop.advance(router.rollout.PATIENCE)
+    assert router.services.versions()["vpn"] == "1.0.0"
+    assert "nothing was heard of it" in report(router)["tv"][2]
+
+
+def test_the_words_of_a_service_are_cut_and_cleaned_for_the_report(router):
+    router.services.broken["tv", "1.0.0"] = "x" * 5000 + "\x1b[31m\nlast line"
+    router.pull()
+    error = report(router)["tv"][2]
+    assert len(error) == 2048
+    assert error.endswith("x [31m last line")
+
+
 def test_what_is_asked_during_a_settle_comes_after_it(router, operator):
     router.services.slow = {"tv"}
     router.pull()

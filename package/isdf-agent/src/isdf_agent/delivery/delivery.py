@@ -76,12 +76,16 @@ class Delivery:
         self._last_contact: float | None = None
         self._vouched: dict[str, str] = {}
         self._children: list[subprocess.Popen] = []
-        self._stopped = False
+        self._stopped = self._pulling = False
         self.on_pull_started: Callable[[str], None] = lambda reason: None
 
     def start(self) -> None:
         """Finish what a crash interrupted, let run what should run, and pull."""
-        self._push = PushSocket(self._loop, self._config.device_key, self._config.push_port, self._on_push)
+        port = self._config.push_port
+        try:
+            self._push = PushSocket(self._loop, self._config.device_key, port, self._on_push)
+        except OSError as error:
+            log.error("pushes are not heard, because UDP port %s cannot be had: %s", port, error.strerror or error)
         self._raise_floor()
         self.rollout.settle(done=lambda: self._schedule.asked("start"))
 
@@ -139,6 +143,7 @@ class Delivery:
         self._timeline = {"pull_started": _now()}
         if reason == "push":
             self._timeline["push_received"] = self._pushed_at
+        self._pulling = True
         self.on_pull_started(reason)
         received, have = self.rollout.received, self.rollout.packages()
         digest = received.digest if received else None
@@ -181,14 +186,15 @@ class Delivery:
             if "ready" in self._timeline or not self.last_timeline:
                 self.last_timeline = self._timeline
             self._raise_floor()
-            self._report()
+            self._pulling = False
+            self._report(always=reason in ("push", "asked"))
             self._schedule.ended(good, after)
 
         self.rollout.settle(received, staged, eager=reason != "interval" and good, done=settled)
 
     def _settled(self, changed: bool) -> None:
         self._raise_floor()
-        if changed:
+        if changed and not self._pulling:  # a pull reports by itself when it is over
             self._report()
 
     def _mark(self, step: str) -> None:
@@ -200,8 +206,8 @@ class Delivery:
 
     # -- reports
 
-    def _report(self) -> None:
-        """Tell the manager what runs, where that is not what it was told before."""
+    def _report(self, *, always: bool = False) -> None:
+        """Tell the manager what runs, where it was told otherwise before, or (`always`) where somebody waits for it."""
         applied, services = self.rollout.report()
         received = self.rollout.received
         refused = self._error if self._error and not isinstance(self._error, UnavailableError) else None
@@ -211,7 +217,7 @@ class Delivery:
             "services": services,
             "error": refused.as_dict() if refused else None,
         }
-        if report != self._reported:
+        if always or report != self._reported:
             self._reported = report
             about = {"agent": self._version, "uptime": round(time.monotonic() - self._started)}
             self._reporter.send(report | about)

@@ -7,11 +7,13 @@ address of the manager is in this router's configuration and nowhere else.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 from isdf.errors import UnavailableError
@@ -51,20 +53,26 @@ def send(
 
     path = urlsplit(manager).path.rstrip("/") + path
     url = manager[: len(manager) - len(urlsplit(manager).path)] + path
-    now, nonce = int(time.time()), os.urandom(16).hex()
-    seal = sign_request(derive(device_key, "request"), method, path, body, now, nonce)
-    signed = {"Isdf-Time": str(now), "Isdf-Nonce": nonce, "Isdf-Signature": seal, "Accept-Encoding": "identity"}
-    try:
-        with requests.Session() as session:
-            session.trust_env = False  # neither proxies nor passwords of the environment
+
+    def attempt(now: int) -> Answer:
+        nonce = os.urandom(16).hex()
+        seal = sign_request(derive(device_key, "request"), method, path, body, now, nonce)
+        signed = {"Isdf-Time": str(now), "Isdf-Nonce": nonce, "Isdf-Signature": seal, "Accept-Encoding": "identity"}
+        try:
             with session.request(
                 method, url, data=body or None, headers=signed | (headers or {}),
                 timeout=(CONNECT, READ), allow_redirects=False, stream=True,
             ) as reply:  # fmt: skip
                 received = _read(reply, limit)
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise UnavailableError(f"the manager {manager} does not answer: {_reason(error)}") from None
-    answer = Answer(reply.status_code, {k.lower(): v for k, v in reply.headers.items()}, received)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise UnavailableError(f"the manager {manager} does not answer: {_reason(error)}") from None
+        return Answer(reply.status_code, {k.lower(): v for k, v in reply.headers.items()}, received)
+
+    with requests.Session() as session:
+        session.trust_env = False  # neither proxies nor passwords of the environment
+        answer = attempt(int(time.time()))
+        if _problem(answer).get("type") == "clock-skew":
+            answer = attempt(_time_of(answer))  # a router has no battery; it need not believe this time to sign with it
     status = answer.status
     if status in (429, 503):
         after = answer.headers.get("retry-after", "")
@@ -73,8 +81,26 @@ def send(
         raise UnavailableError(f"the manager {manager} sends us elsewhere (status {status}), which is refused")
     if status >= 400:
         kind = RefusedByManagerError if status in (400, 413, 422) else UnavailableError
-        raise kind(f"the manager {manager} answers {method} {path} with status {status}")
+        detail = "".join(c for c in str(_problem(answer).get("detail", ""))[:300] if c.isprintable())
+        raise kind(f"the manager {manager} answers {method} {path} with status {status}{detail and ': '}{detail}")
     return answer
+
+
+def _problem(answer: Answer) -> dict:
+    """The problem document (RFC 9457) of an answer that has one."""
+    try:
+        problem = json.loads(answer.body) if answer.status >= 400 else {}
+    except ValueError:
+        problem = {}
+    return problem if isinstance(problem, dict) else {}
+
+
+def _time_of(answer: Answer) -> int:
+    """Unix time of the manager's header `Date`; without one, that of this router."""
+    try:
+        return int(parsedate_to_datetime(answer.headers.get("date", "")).timestamp())
+    except ValueError:
+        return int(time.time())
 
 
 def _read(reply, limit: int) -> bytes:

@@ -34,6 +34,9 @@ class Rollout:
 
     LOOK = 60.0  # seconds between looks at the clock while a pass is open: it may be set at any time
     SAVE = 3600.0  # seconds between saves of what passes have left
+    PATIENCE = (
+        660.0  # seconds for a service to answer at all; how long it may take to be ready is the supervisor's matter
+    )
     RETRY, RETRY_MAX = 900.0, 86400.0  # seconds until a failed entry is tried again by itself; doubled each time
 
     def __init__(
@@ -160,7 +163,7 @@ class Rollout:
         if not todo.empty or any(self._journal.package(e) is None for e in assignment.services if e.sha256 in here):
             self._journal.begin(received, self._staged)
 
-        yield steps.together({n: lambda done, n=n: self._services.stop(n, done) for n in todo.gone})
+        yield steps.together({n: self._stopping(n) for n in todo.gone})
         for name in todo.gone:
             state.running.pop(name, None)
         state.running |= todo.kept
@@ -180,7 +183,10 @@ class Rollout:
 
     def _reconfigure(self, tuned: dict[str, Entry]) -> Generator[steps.Step, dict, None]:
         results = yield steps.together(
-            {n: lambda done, e=e: self._services.reconfigure(e.name, e.config, done) for n, e in tuned.items()}
+            {
+                n: self._patiently(lambda done, e=e: self._services.reconfigure(e.name, e.config, done))
+                for n, e in tuned.items()
+            }
         )
         if tuned:
             self.mark("ready")
@@ -210,7 +216,7 @@ class Rollout:
         before = self._state.running.get(entry.name)
         if before is None or before == entry:
             self._fail(entry, error)
-            yield lambda done: self._services.stop(entry.name, done)
+            yield self._stopping(entry.name)
             if before is None:
                 yield lambda done: self._installer.remove([entry.package], done)
             return
@@ -226,7 +232,14 @@ class Rollout:
             self._fail(entry, f"{entry.version} does not start: {error}; nor does {before.version} again: {again}")
 
     def _starting(self, entry: Entry) -> steps.Step:
-        return lambda done: self._services.start(entry.name, entry.version, entry.config, done)
+        return self._patiently(lambda done: self._services.start(entry.name, entry.version, entry.config, done))
+
+    def _stopping(self, name: str) -> steps.Step:
+        return self._patiently(lambda done: self._services.stop(name, done))
+
+    def _patiently(self, step: steps.Step) -> steps.Step:
+        """A service that is lost track of must not keep all others waiting for ever."""
+        return steps.bounded(self._loop, self.PATIENCE, step, f"nothing was heard of it within {self.PATIENCE:g} s")
 
     # -- what is known of an entry
 
@@ -298,4 +311,6 @@ class Rollout:
 
 
 def _line(name: str, version: str, state: str, since: float | None, error: str | None = None) -> dict:
-    return {"name": name, "version": version, "state": state, "since": since, "error": error}
+    """A service in a report. Of its words the last 2 kB go out, as one line of plain text."""
+    plain = error and "".join(c if c.isprintable() else " " for c in error[-2048:])
+    return {"name": name, "version": version, "state": state, "since": since, "error": plain}

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
+from isdf.loop import Loop
+
 Step = Callable[[Callable[[Any], None]], None]
 
 
@@ -23,6 +25,21 @@ def run(sequence: Generator[Step, Any, Any], done: Callable[[Any], None]) -> Non
         step(go_on)
 
     go_on(None)
+
+
+def bounded(loop: Loop, seconds: float, step: Step, late: Any) -> Step:
+    """`step`, with `late` as its result when it has none after `seconds`. A second result is ignored."""
+
+    def start(done: Callable[[Any], None]) -> None:
+        def ended(result: Any) -> None:
+            if timer.active:
+                timer.cancel()
+                done(result)
+
+        timer = loop.after(seconds, lambda: done(late))
+        step(ended)
+
+    return start
 
 
 def together(steps: dict[str, Step]) -> Step:
