@@ -160,6 +160,7 @@ class Manager:
         self.folder, self._capsys = folder, capsys
         self.path = folder / "manager"
         self.listeners: list[Listener] = []
+        self.applications: list[app.Application] = []
         self.log = io.StringIO()
         self.out = self.err = ""
 
@@ -201,6 +202,7 @@ class Manager:
 
     def client(self) -> Client:
         application, self.schedule = app.make(self.home, self.home.config(), accesslog.AccessLog(self.log))
+        self.applications.append(application)
         return Client(application)
 
     def router(self, name: str = "home1", **more) -> Router:
@@ -226,8 +228,8 @@ def manager(tmp_path, capsys):
     made.ok("init", "--url", "http://manager.example:8080")
     made.ok("publish", str(made.service()))
     yield made
-    for listener in made.listeners:
-        listener.close()
+    for part in (*made.listeners, *made.applications):
+        part.close()
 
 
 @pytest.fixture

@@ -193,7 +193,8 @@ def test_health_metrics_and_what_is_not_there(router):
     assert 'isdf_orders{state="active"} 1' in lines
     assert router.get("/nothing").json["type"] == "not-found"
     wrong = router.request("DELETE", "/health")
-    assert (wrong.status_code, wrong.json["type"], wrong.headers["Allow"]) == (405, "method-not-allowed", "GET, HEAD")
+    assert (wrong.status_code, wrong.json["type"]) == (405, "method-not-allowed")
+    assert set(wrong.headers["Allow"].split(", ")) == {"GET", "HEAD"}
 
 
 def test_an_error_of_ours_is_a_problem_without_its_reason(router, manager, monkeypatch):

@@ -110,7 +110,8 @@ class World:
 def world(tmp_path, manager):
     made = World(tmp_path)
     made.publish(manager.service())
-    return made
+    yield made
+    made.store.close()
 
 
 def test_a_pass_ends_by_itself_in_assignment_and_core(world):

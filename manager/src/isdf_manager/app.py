@@ -62,6 +62,10 @@ class Application:
         self._access_log.write(request, response, self._authentication.address(request), time.perf_counter() - begun)
         return response(environ, start_response)
 
+    def close(self) -> None:
+        """At the end of the process that serves."""
+        self._store.close()
+
     def _respond(self, request: Request) -> Response:
         try:
             endpoint, values = ROUTES.bind_to_environ(request.environ).match()

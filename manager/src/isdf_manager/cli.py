@@ -109,14 +109,17 @@ def main(argv: list[str] | None = None) -> int:
         arguments = parser().parse_args(argv)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 2
+    parts = commands.Parts(Path(arguments.home))
     try:
-        return arguments.run(arguments) or 0
+        return arguments.run(parts, arguments) or 0
     except (errors.IsdfError, OSError) as error:
         print(f"isdf-manager: {error}", file=sys.stderr)
         return 2 if type(error) is errors.InvalidError else 1
     except KeyboardInterrupt:
         print("isdf-manager: interrupted; 'isdf-manager status' tells what was done", file=sys.stderr)
         return 1
+    finally:
+        parts.close()
 
 
 def _argument(parse):

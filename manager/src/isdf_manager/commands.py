@@ -19,7 +19,7 @@ from isdf.wire import PUSH_PORT
 from . import audit, catalogue, devices, publications, signing, storage
 from . import status as status_
 from .clock import format_time
-from .home import Home
+from .home import Config, Home
 from .orders import Change, Orders
 from .push import NeverSeenError, Push
 
@@ -29,12 +29,19 @@ def version() -> str:
 
 
 class Parts:
-    """The parts of the manager in the home that the arguments name, made when a command needs them."""
+    """The parts of the manager in the folder `home`, each made when a command needs it."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        self.home = Home(Path(arguments.home))
-        self.config = self.home.config()
+    def __init__(self, home: Path) -> None:
+        self.home = Home(home)
         self.who = audit.actor()
+
+    def close(self) -> None:
+        if "store" in self.__dict__:
+            self.store.close()
+
+    @cached_property
+    def config(self) -> Config:
+        return self.home.config()
 
     @cached_property
     def store(self) -> storage.Storage:
@@ -63,15 +70,15 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def init(arguments: argparse.Namespace) -> None:
-    home = Home(Path(arguments.home))
-    home.init(arguments.url)
-    say(f"{home.path} is a manager's home now; routers will call {arguments.url}")
-    say(f"keep {home.catalogue_key} away from the machine that serves: whoever has it can bring code to every router")
+def init(parts: Parts, arguments: argparse.Namespace) -> None:
+    parts.home.init(arguments.url)
+    say(f"{parts.home.path} is a manager's home now; routers will call {arguments.url}")
+    say(
+        f"keep {parts.home.catalogue_key} away from the machine that serves: whoever has it can bring code to every router"
+    )
 
 
-def publish(arguments: argparse.Namespace) -> None:
-    parts = Parts(arguments)
+def publish(parts: Parts, arguments: argparse.Namespace) -> None:
     key = catalogue.catalogue_key(arguments.key or parts.home.catalogue_key, parts.public_keys["catalogue"])
     done = catalogue.Catalogue(parts.store, parts.who).publish(arguments.folder, key, time.time())
     if done.new:
@@ -80,8 +87,7 @@ def publish(arguments: argparse.Namespace) -> None:
         say(f"{done.service} {done.version} is published already, with the same content")
 
 
-def device_add(arguments: argparse.Namespace) -> None:
-    parts = Parts(arguments)
+def device_add(parts: Parts, arguments: argparse.Namespace) -> None:
     line = None
     names = (arguments.wan, *(arguments.lan or ["br-lan"]))
     if any(not n or not n.isprintable() or "'" in n or " " in n for n in names):
@@ -106,14 +112,13 @@ def device_add(arguments: argparse.Namespace) -> None:
     say(f"added {row.name}; its configuration is {target}: put it at /etc/config/isdf of the router")
 
 
-def device_list(arguments: argparse.Namespace) -> None:
-    with Parts(arguments).store.read() as connection:
+def device_list(parts: Parts, arguments: argparse.Namespace) -> None:
+    with parts.store.read() as connection:
         for name in connection.execute(sa.select(storage.device.c.name).order_by(storage.device.c.name)).scalars():
             say(name)
 
 
-def device_show(arguments: argparse.Namespace) -> None:
-    parts = Parts(arguments)
+def device_show(parts: Parts, arguments: argparse.Namespace) -> None:
     with parts.store.read() as connection:
         row = devices.find(connection, arguments.name)
         seen = status_.collect(connection, time.time(), row.name)[0]
@@ -134,13 +139,12 @@ def device_show(arguments: argparse.Namespace) -> None:
         say(f"{'service:':14} {what}, order {service['order']}, {config}")
 
 
-def device_remove(arguments: argparse.Namespace) -> None:
-    Parts(arguments).devices.remove(arguments.name)
+def device_remove(parts: Parts, arguments: argparse.Namespace) -> None:
+    parts.devices.remove(arguments.name)
     say(f"removed {arguments.name}; its router keeps what it has until its assignment expires")
 
 
-def subscribe(arguments: argparse.Namespace) -> int:
-    parts = Parts(arguments)
+def subscribe(parts: Parts, arguments: argparse.Namespace) -> int:
     change = parts.orders.subscribe(
         arguments.device, arguments.service, arguments.config, arguments.length, arguments.until
     )
@@ -148,14 +152,12 @@ def subscribe(arguments: argparse.Namespace) -> int:
     return _follow(parts, arguments, change, "provisioned", f"sold until {until}, order {change.order}")
 
 
-def configure(arguments: argparse.Namespace) -> int:
-    parts = Parts(arguments)
+def configure(parts: Parts, arguments: argparse.Namespace) -> int:
     change = parts.orders.configure(arguments.device, arguments.service, arguments.config)
     return _follow(parts, arguments, change, "provisioned", "configured")
 
 
-def unsubscribe(arguments: argparse.Namespace) -> int:
-    parts = Parts(arguments)
+def unsubscribe(parts: Parts, arguments: argparse.Namespace) -> int:
     change = parts.orders.unsubscribe(arguments.device, arguments.service)
     return _follow(parts, arguments, change, "withdrawn", "cancelled", ends=True)
 
@@ -183,8 +185,7 @@ def _follow(
     return 0
 
 
-def push(arguments: argparse.Namespace) -> None:
-    parts = Parts(arguments)
+def push(parts: Parts, arguments: argparse.Namespace) -> None:
     now = time.time()
     with parts.store.write() as connection:
         devices.find(connection, arguments.device)
@@ -192,9 +193,9 @@ def push(arguments: argparse.Namespace) -> None:
     Push(parts.store, say).deliver(arguments.device, serial, now)
 
 
-def status(arguments: argparse.Namespace) -> None:
+def status(parts: Parts, arguments: argparse.Namespace) -> None:
     now = time.time()
-    with Parts(arguments).store.read() as connection:
+    with parts.store.read() as connection:
         if arguments.device:
             devices.find(connection, arguments.device)
         collected = status_.collect(connection, now, arguments.device)
@@ -206,18 +207,17 @@ def status(arguments: argparse.Namespace) -> None:
         say("there is no device yet; 'isdf-manager device add NAME' makes one")
 
 
-def audit_log(arguments: argparse.Namespace) -> None:
-    with Parts(arguments).store.read() as connection:
+def audit_log(parts: Parts, arguments: argparse.Namespace) -> None:
+    with parts.store.read() as connection:
         for row in audit.entries(connection, arguments.device, arguments.last):
             detail = " ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in row.detail.items())
             words = (format_time(row.time), row.actor, row.action, row.device, row.service, detail)
             say("  ".join(filter(None, words)))
 
 
-def serve(arguments: argparse.Namespace) -> None:
+def serve(parts: Parts, arguments: argparse.Namespace) -> None:
     from .server import Server  # gunicorn, which no other command needs
 
-    parts = Parts(arguments)
     signing.read_secret(parts.home.assignment_key, "assignment")
     listen = tuple(arguments.listen or parts.config.listen)
     server = Server(parts.home, parts.config, listen)
@@ -225,8 +225,8 @@ def serve(arguments: argparse.Namespace) -> None:
     server.run()
 
 
-def backup(arguments: argparse.Namespace) -> None:
+def backup(parts: Parts, arguments: argparse.Namespace) -> None:
     if arguments.file.exists():
         raise InvalidError(f"{arguments.file} is there already; name a new file")
-    Parts(arguments).store.copy(arguments.file)
+    parts.store.copy(arguments.file)
     say(f"copied the database to {arguments.file} (mode 0600); keep the folder 'keys' and manager.yaml beside it")

@@ -53,10 +53,11 @@ class Server(BaseApplication):
     def load(self) -> app.Application:
         """In each worker: connections to the database do not survive a fork."""
         logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
-        application, self.schedule = app.make(self._home, self._config)
-        return application
+        self.application, self.schedule = app.make(self._home, self._config)
+        return self.application
 
     def end(self) -> None:
-        schedule = getattr(self, "schedule", None)
-        if schedule is not None:
-            schedule.stop()
+        """In each worker, also one that did not get as far as `load`."""
+        if hasattr(self, "schedule"):
+            self.schedule.stop()
+            self.application.close()

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from isdf.errors import FailedError, InvalidError
+from isdf.errors import ConflictError, FailedError, InvalidError
 
 schema = sa.MetaData()
 
@@ -173,7 +173,7 @@ class Storage:
         if not self.is_sqlite:
             raise InvalidError("backup copies SQLite; use the tools of the database that manager.yaml names (pg_dump)")
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        with sqlite3.connect(self.file) as source, sqlite3.connect(target) as copy:
+        with closing(sqlite3.connect(self.file)) as source, closing(sqlite3.connect(target)) as copy:
             source.backup(copy)
 
     def close(self) -> None:
@@ -183,9 +183,11 @@ class Storage:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except sa.exc.OperationalError as error:
+        except sa.exc.IntegrityError:
+            raise ConflictError("somebody else changed the same thing at this moment; try again") from None
+        except (sa.exc.DatabaseError, sqlite3.Error) as error:
             raise FailedError(
-                f"the database {self.url.render_as_string()} cannot be used: {error.orig}; "
+                f"the database {self.url.render_as_string()} cannot be used: {getattr(error, 'orig', error)}; "
                 "check the folder (--home), its disk and its owner"
             ) from None
 

@@ -1,0 +1,185 @@
+"""The commands that tell and keep: devices and their configuration, status, audit, backup; and modes of files."""
+
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+import yaml
+
+from isdf.formats import ipk
+from isdf_agent import config as agent_config
+from isdf_manager import catalogue, clock
+from isdf_manager.manifest import version_key
+
+
+def test_the_home_is_private(manager):
+    modes = {p.name: p.stat().st_mode & 0o777 for p in manager.path.rglob("*") if "db-" not in p.name}
+    assert modes == {
+        "keys": 0o700, "catalogue.sec": 0o600, "catalogue.pub": 0o644, "assignment.sec": 0o600,
+        "assignment.pub": 0o644, "manager.db": 0o600, "manager.yaml": 0o600,
+    }  # fmt: skip
+
+
+def test_the_agent_understands_the_configuration(manager, tmp_path):
+    file = tmp_path / "isdf"
+    manager.ok(
+        "device", "add", "home1", "--uci", file, "--line", "down=8mbit,up=8000,base_down=150kBps,base_up=1200",
+        "--wan", "eth0", "--lan", "br-lan", "--lan", "br-guest",
+        "--set", "pull_interval=60", "--set", "dataplane=memory",
+    )  # fmt: skip
+    assert file.stat().st_mode & 0o777 == 0o600
+    read = agent_config.load(file)
+    assert (read.manager, read.device, read.insecure) == ("http://manager.example:8080", "home1", True)
+    assert (read.line.down, read.line.up, read.line.base_down, read.line.base_up) == (8e6, 8e6, 1.2e6, 1.2e6)
+    assert (read.wan, read.lan, read.pull_interval, read.dataplane) == ("eth0", ("br-lan", "br-guest"), 60, "memory")
+    assert len(read.device_key) == 32
+
+
+def test_devices_come_and_go(manager):
+    manager.ok("device", "add", "home2")
+    manager.ok("device", "add", "home1")
+    assert manager.ok("device", "list") == "home1\nhome2\n"
+    shown = manager.ok("device", "show", "home1")
+    assert "last contact:  never\n" in shown
+    assert "/feed/home1/" in shown
+    manager.ok("device", "remove", "home1")
+    assert manager.ok("device", "list") == "home2\n"
+    manager.ok("device", "add", "home1")
+
+
+def test_status_tells_what_should_run_and_what_does(manager):
+    assert "there is no device yet" in manager.ok("status")
+    manager.ok("device", "add", "home2")
+    manager.ok("publish", manager.service("film"))
+    router = manager.router()
+    for words in (("lane", "--for", "2h"), ("film",)):
+        manager.ok("subscribe", "home1", words[0], "--config", "rate=1mbit", *words[1:], "--no-push")
+    router.pull()
+    services = [
+        {"name": "lane", "version": "1.0.0", "state": "running", "since": 1790000000, "error": None},
+        {"name": "film", "version": "1.0.0", "state": "failed", "since": None, "error": "no memory"},
+    ]
+    assert router.report(services=services, applied=False).status_code == 204
+    lines = manager.ok("status").splitlines()
+    assert lines[0].split() == [
+        "DEVICE",
+        "LAST",
+        "CONTACT",
+        "SERVICE",
+        "SHOULD",
+        "IS",
+        "VERSION",
+        "SINCE",
+        "UNTIL",
+        "WHY",
+        "NOT",
+    ]
+    assert "lane     run     running  1.0.0    2026-09-21 14:13:20Z" in lines[1]
+    assert lines[1].startswith("home1   0s ago")
+    assert lines[2].startswith("                      film     run     failed   1.0.0")
+    assert lines[2].endswith("cancelled             no memory")
+    assert lines[3].split() == ["home2", "never", "-", "-", "-", "-", "-", "-"]
+    told = json.loads(manager.ok("status", "home1", "--json"))["devices"]
+    assert [d["device"] for d in told] == ["home1"]
+    assert {"order", "from", "until", "state", "since", "should", "why_not"} <= set(told[0]["services"][0])
+    assert told[0]["pulled"] == told[0]["serial"]
+
+
+def test_status_tells_of_a_version_that_is_on_its_way(manager):
+    router = manager.router()
+    manager.ok("subscribe", "home1", "lane", "--config", "rate=1mbit")
+    router.pull()
+    router.report()
+    manager.ok("publish", manager.service(version="1.0.1"))
+    assert "1.0.0 -> 1.0.1" in manager.ok("status")
+
+
+def test_status_tells_of_what_runs_on_though_it_is_cancelled(manager):
+    router = manager.router()
+    manager.ok("subscribe", "home1", "lane", "--config", "rate=1mbit")
+    router.pull()
+    router.report()
+    manager.ok("unsubscribe", "home1", "lane", "--no-push")
+    assert "no longer sold; ends at its next pull" in manager.ok("status")
+
+
+def test_every_change_is_in_the_audit_log(manager):
+    manager.ok("device", "add", "home1")
+    manager.ok("subscribe", "home1", "lane", "--config", "rate=1mbit")
+    manager.ok("configure", "home1", "lane", "rate=2mbit")
+    manager.ok("unsubscribe", "home1", "lane")
+    manager.ok("device", "remove", "home1")
+    lines = [line.split("  ") for line in manager.ok("audit").splitlines()]
+    assert [line[2] for line in lines] == [
+        "publish", "device add", "order", "subscribe", "configure", "unsubscribe", "withdrawn", "device remove",
+    ]  # fmt: skip
+    assert 'before={"rate": "1mbit"} after={"rate": "2mbit"}' in manager.out
+    assert len(manager.ok("audit", "home1", "--last", "2").splitlines()) == 2
+
+
+def test_a_backup_is_private_and_whole(manager, tmp_path):
+    manager.ok("device", "add", "home1")
+    copy = tmp_path / "copy.db"
+    manager.ok("backup", copy)
+    assert copy.stat().st_mode & 0o777 == 0o600
+    with closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("select name from device").fetchall() == [("home1",)]
+    assert "is there already; name a new file" in manager.fails("backup", copy, status=2)
+    assert "No such file" in manager.fails("backup", tmp_path / "no" / "copy.db")
+
+
+def test_a_database_that_is_damaged_is_a_sentence(manager):
+    (manager.path / "manager.db").write_bytes(b"no database" * 1000)
+    assert "cannot be used" in manager.fails("status")
+
+
+def test_a_package_has_the_same_bytes_twice(manager):
+    folder = manager.service()
+    (folder / "Makefile").write_text("include ../../buildroot.mk\n")
+    (folder / "controller.py").write_text("import nothing\n")
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "service.pyc").write_bytes(b"x")
+    (folder / "data").mkdir()
+    (folder / "data" / "table.txt").write_text("1\n")
+    _, first = catalogue.pack(folder)
+    assert catalogue.pack(folder)[1] == first
+    package = ipk.read(first)
+    base = "/usr/lib/isdf/services/lane"
+    assert [f.path for f in package.files if f.kind == "file"] == [
+        f"{base}/data/table.txt", f"{base}/service.json", f"{base}/service.py",
+    ]  # fmt: skip
+    described = next(f.data for f in package.files if f.path.endswith(".json"))
+    assert json.loads(described) == yaml.safe_load((folder / "service.yaml").read_text())
+    assert package.control["Require-User"] == "isdf-lane:isdf"
+    assert package.control["Depends"] == "isdf-agent"
+
+
+def test_the_catalogue_key_may_lie_elsewhere(manager, tmp_path):
+    key = tmp_path / "stick.sec"
+    (manager.path / "keys" / "catalogue.sec").rename(key)
+    assert "name its file or restore it" in manager.fails("publish", manager.service(version="1.0.1"), status=2)
+    manager.ok("publish", manager.service(version="1.0.1"), "--key", key)
+    router = manager.router()
+    manager.ok("subscribe", "home1", "lane", "--config", "rate=1mbit")
+    router.pull()  # verifies it with the catalogue's public key
+    assert router.assignment.services[0].version == "1.0.1"
+
+
+def test_versions_are_in_the_order_of_the_package_managers():
+    ordered = ["0.9", "1.0_alpha", "1.0_beta2", "1.0_beta10", "1.0_rc1", "1.0", "1.0.1", "1.2", "1.10"]
+    assert sorted(sorted(ordered), key=version_key) == ordered
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("2h", 7200), ("1h30m", 5400), ("7d", 604800), ("1w", 604800)]
+)
+def test_lengths_of_time(text, seconds):
+    assert clock.parse_length(text) == seconds
+
+
+def test_times_are_written_so_that_people_read_them():
+    assert clock.format_time(1_790_000_000) == "2026-09-21 14:13:20Z"
+    assert clock.parse_time("2026-09-21T14:13:20Z") == clock.parse_time("@1790000000") == 1_790_000_000
+    told = [clock.format_length(s) for s in (0, 59.6, 725, 7200, 12000, 5 * 86400 + 7300)]
+    assert told == ["0s", "1m", "12m 5s", "2h", "3h 20m", "5d 2h"]
