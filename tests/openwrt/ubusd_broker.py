@@ -108,6 +108,8 @@ class Broker:
             methods = blobmsg.decode(signature)
         except FormatError:
             return None
+        if len(blobmsg.encode(methods)) != len(signature):
+            return None  # something in it has no name
         type_id = new_id(self.types)
         self.types[type_id] = [0], methods
         return type_id

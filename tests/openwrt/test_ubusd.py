@@ -1,0 +1,285 @@
+"""What a ubusd does for and against its clients; with OPENWRT_ROOT set the real one is held to the same."""
+
+import os
+import select
+import signal
+import socket
+import tempfile
+
+import pytest
+
+from isdf import ubus
+from isdf.errors import FormatError
+from isdf.loop import Loop
+from isdf.ubus import Method, StatusError, blobmsg, message
+from isdf.ubus.message import Attr, Reader
+
+from .bus import Bus
+from .fixtures import UBUSD
+from .users import as_user, first_group
+
+GROUP = first_group("nobody")
+
+
+@pytest.fixture(params=UBUSD)
+def open_bus(request):
+    """A ubusd that is not started yet, in a folder that every user can reach."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        bus = Bus(folder, UBUSD[request.param])
+        yield bus
+        bus.stop()
+
+
+class Raw:
+    """A client without a library."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(bus.socket)
+        self.socket.settimeout(5)
+        self._reader, self._got = Reader(), []
+        self.id = self.receive().peer
+
+    def receive(self):
+        while not self._got:
+            data = self.socket.recv(65536)
+            if not data:
+                raise ConnectionResetError
+            self._got += self._reader.feed(data)
+        return self._got.pop(0)
+
+    def ask(self, type: int, attrs: dict, peer: int = 0):
+        """Send, and read up to the status: its number and the data messages before it."""
+        self.socket.sendall(message.pack(type, 7, peer, attrs))
+        data = []
+        while (got := self.receive()).type != message.STATUS or got.seq != 7:
+            data.append(got)
+        return got.number(Attr.STATUS), data
+
+    def silent(self) -> bool:
+        """Whether nothing more has come up to now (ubusd is asked, so that it has come)."""
+        _, data = self.ask(message.PING, {})
+        return [got.type for got in data] == [message.DATA]
+
+
+@pytest.fixture
+def raw(bus):
+    made = []
+
+    def connect():
+        made.append(Raw(bus))
+        return made[-1]
+
+    yield connect
+    for client in made:
+        client.socket.close()
+
+
+def attempts(path: str) -> dict:
+    """What a user may do on the bus at `path`, tried out; the status of each attempt."""
+    results = {}
+    connection = ubus.connect(path)
+
+    def attempt(name, function):
+        try:
+            results[name] = function() or 0
+        except StatusError as error:
+            results[name] = error.status
+
+    attempt("objects", lambda: {path: sorted(methods) for path, methods in connection.objects().items()})
+    for method in ("open", "closed"):
+        attempt(method, lambda method=method: connection.call("isdf.door", method))
+    attempt("hidden", lambda: connection.call("isdf.hidden", "open"))
+    attempt("publish own", lambda: connection.add("isdf.own", {}) and 0)
+    attempt("publish other", lambda: connection.add("isdf.other", {}) and 0)
+    attempt("listen own", lambda: connection.listen("own.event", print) and 0)
+    attempt("listen all", lambda: connection.listen("*", print) and 0)
+    attempt("send own", lambda: connection.send("own.event"))
+    attempt("send other", lambda: connection.send("other.event"))
+    attempt("subscribe", lambda: connection.subscribe("isdf.door", print).present)
+    return results
+
+
+ACL = {
+    "access": {"isdf.door": {"methods": ["open"]}},
+    "publish": ["isdf.own"],
+    "listen": ["own.*"],
+    "send": ["own.*"],
+    "subscribe": ["isdf.*"],
+}
+DENIED = {
+    "objects": 0, "open": 6, "closed": 6, "hidden": 6, "publish own": 2, "publish other": 2, "listen own": 6,
+    "listen all": 6, "send own": 6, "send other": 6, "subscribe": 0,
+}  # fmt: skip
+
+
+def try_as_nobody(bus: Bus) -> dict:
+    """`attempts` as nobody, while root serves `isdf.door` and `isdf.hidden`; `isdf.door open` tells who called."""
+    bus.start()
+    reading, writing = os.pipe()
+    server = os.fork()
+    if not server:
+        try:
+            loop = Loop()
+            connection = ubus.connect(bus.socket)
+            who = Method(lambda request: {"user": request.user, "group": request.group})
+            connection.add("isdf.door", {"open": who, "closed": who})
+            connection.add("isdf.hidden", {"open": who})
+            connection.attach(loop)
+            os.write(writing, b"ready")
+            loop.run()
+        finally:
+            os._exit(0)
+    os.read(reading, 5)
+    try:
+        return as_user("nobody", lambda: attempts(bus.socket))
+    finally:
+        os.kill(server, signal.SIGKILL)
+        os.waitpid(server, 0)
+        os.close(reading)
+        os.close(writing)
+
+
+@pytest.mark.system
+def test_without_an_acl_a_user_may_do_nothing(open_bus):
+    assert try_as_nobody(open_bus) == DENIED
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("who", [{"user": "nobody"}, {"group": GROUP}])
+def test_an_acl_opens_what_it_names_to_a_user_or_a_group(open_bus, who):
+    open_bus.acl("test", {**who, **ACL})
+    assert try_as_nobody(open_bus) == {
+        "objects": {"isdf.door": ["open"]},
+        "open": {"user": "nobody", "group": GROUP},
+        "closed": 6,
+        "hidden": 6,
+        "publish own": 0,
+        "publish other": 2,
+        "listen own": 0,
+        "listen all": 6,
+        "send own": 0,
+        "send other": 6,
+        "subscribe": True,
+    }
+
+
+@pytest.mark.system
+def test_an_acl_may_open_all_methods_and_prefixes(open_bus):
+    open_bus.acl("test", {"user": "nobody", "access": {"isdf.*": {"methods": ["*"]}}})
+    found = try_as_nobody(open_bus)
+    assert found["objects"] == {"isdf.door": ["closed", "open"], "isdf.hidden": ["open"]}
+    assert found["closed"] == found["hidden"] == {"user": "nobody", "group": GROUP}
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(
+    "who", [{"user": "nobody-at-all"}, {"group": "nobody-at-all"}, {"user": "root", "group": GROUP}, {"user": 1}, {}]
+)
+def test_an_acl_for_somebody_else_opens_nothing(open_bus, who):
+    open_bus.acl("test", {**who, **ACL})
+    assert try_as_nobody(open_bus) == DENIED
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("mode", [0o664, 0o646, 0o666, 0o645])
+def test_an_acl_file_that_others_may_write_is_passed_over(open_bus, mode):
+    open_bus.acl("test", {"user": "nobody", **ACL}, mode)
+    assert try_as_nobody(open_bus) == DENIED
+
+
+@pytest.mark.system
+def test_a_broken_acl_file_harms_no_other(open_bus):
+    open_bus.acl("a", {}).write_text("{")
+    open_bus.acl("b", {"user": "nobody", **ACL})
+    (open_bus.acl_folder / "c.json").mkdir()
+    (open_bus.acl_folder / "d.txt").write_text("{")
+    assert try_as_nobody(open_bus)["open"] == {"user": "nobody", "group": GROUP}
+
+
+@pytest.mark.system
+def test_sighup_reads_the_acl_again_and_tells(open_bus, connect, until):
+    open_bus.start()
+    heard, root = [], connect(open_bus)
+    root.listen("ubus.acl.sequence", lambda *event: heard.append(event))
+    root.add("isdf.door", {"open": Method(lambda request: {})})
+    assert as_user("nobody", lambda: ubus.connect(open_bus.socket).objects()) == {}
+    open_bus.acl("test", {"user": "nobody", **ACL})
+    open_bus.process.send_signal(signal.SIGHUP)
+    until(lambda: heard)
+    assert as_user("nobody", lambda: ubus.connect(open_bus.socket).objects()) == {"isdf.door": {"open": {}}}
+
+
+def test_a_client_that_does_not_read_loses_messages_and_no_piece_of_one(bus, connect, raw, loop):
+    """ubusd keeps a megabyte for it beside what the socket holds, and drops what comes then."""
+    sleeper, talker = raw(), connect(bus)
+    status, data = sleeper.ask(message.ADD_OBJECT, {})
+    subscriber = data[0].number(Attr.OBJID)
+    told = talker.add("isdf.loud", {})
+    attrs = {Attr.OBJID: subscriber, Attr.TARGET: told.id}
+    assert sleeper.ask(message.SUBSCRIBE, attrs)[0] == status == 0
+    size, sent = 50_000, 60
+    for n in range(sent):
+        told.notify("piece", {"n": n, "data": "x" * size})
+        talker.objects("isdf.loud")  # ubusd has seen it
+    received = []
+    while select.select([sleeper.socket], [], [], 0.2)[0]:
+        try:
+            received += sleeper._reader.feed(sleeper.socket.recv(65536))
+        except FormatError:
+            pytest.fail("a message was cut")
+    numbers = [blobmsg.decode(got.attrs[Attr.DATA])["n"] for got in received]
+    assert numbers == list(range(len(numbers)))
+    assert 1_000_000 < len(numbers) * size < 1_700_000
+    told.notify("after", {})
+    assert sleeper.receive().text(Attr.METHOD) == "after"
+    told.remove()
+
+
+def test_a_list_of_many_objects_reaches_a_slow_client_complete(bus, connect, raw):
+    owner, slow = connect(bus), raw()
+    for n in range(600):
+        owner.add(f"isdf.object{n:03}", {"x" * 1000: Method(print, {"y" * 1000: "str"})})
+    slow.socket.sendall(message.pack(message.LOOKUP, 1, 0, {}) + message.pack(message.PING, 2, 0, {}))
+    assert select.select([slow.socket], [], [], 5)[0]
+    found, statuses = [], []
+    while len(statuses) < 2:
+        got = slow.receive()
+        if got.type == message.STATUS:
+            statuses.append(got.seq)
+        elif got.text(Attr.OBJPATH):
+            found.append(got.text(Attr.OBJPATH))
+    assert found == [f"isdf.object{n:03}" for n in range(600)]
+    assert sorted(statuses) == [1, 2]
+
+
+@pytest.mark.parametrize("length", ["00000003", "00100001", "00000000"])
+def test_a_client_that_cannot_be_followed_is_disconnected(raw, length):
+    client = raw()
+    client.socket.sendall(bytes.fromhex("0004000100000000" + length))
+    with pytest.raises(ConnectionResetError):
+        client.receive()
+
+
+def test_messages_may_come_in_pieces_and_together(raw):
+    client = raw()
+    stream = b"".join(message.pack(message.PING, seq, 9, {Attr.DATA: b"x" * seq}) for seq in range(1, 40))
+    for n in range(200):
+        client.socket.sendall(stream[n : n + 1])
+    client.socket.sendall(stream[200:])
+    got = [client.receive() for _ in range(2 * 39)]
+    assert [(m.type, m.seq, m.peer) for m in got] == [
+        (type, seq, 9) for seq in range(1, 40) for type in (message.DATA, message.STATUS)
+    ]
+    assert got[20].attrs == {Attr.DATA: b"x" * 11}
+
+
+def test_an_object_goes_with_its_client_and_listeners_are_told(bus, connect, until):
+    heard, root = [], connect(bus)
+    root.listen("ubus.object.*", lambda event, data: heard.append((event, data["path"])))
+    with ubus.connect(bus.socket) as brief:
+        brief.add("isdf.brief", {})
+    until(lambda: len(heard) == 2)
+    assert heard == [("ubus.object.add", "isdf.brief"), ("ubus.object.remove", "isdf.brief")]
+    assert "isdf.brief" not in root.objects()
