@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 HOMES_MAX = 200
-GATEWAY4, GATEWAY6 = "203.0.113.1", "fe80::1"  # the edge, as each home sees it
-LINK_LOCAL_WAN = "fe80::2"  # a home, as the edge sees it
+GATEWAY4, GATEWAY6 = "203.0.113.1", "fe80::1"  # the edge, as each home sees it; fe80::1 is every router's below it
+LINK_LOCAL = "fe80::2"  # a home, as the edge sees it, and the core
 EDGE = ("198.51.100.1", "2001:db8:1:e::1")
 MANAGER = ("198.51.100.18", "2001:db8:1:10::2")
 APP = ("198.51.100.34", "2001:db8:1:20::2")
@@ -107,14 +107,14 @@ def commands(homes: int) -> dict[str, list[str]]:
     """The lines for `ip -batch` of each host that give it its addresses and routes."""
     every = {name: ["link set lo up"] for name in hosts(homes)}
     core = every["core"] = [*every["core"], "link add internet type bridge", "link set internet up"]
-    core += _address("edge", ("198.51.100.2", "2001:db8:1:e::2"), 30)
+    core += _address("edge", ("198.51.100.2", "2001:db8:1:e::2"), 30, LINK_LOCAL)
     core += [f"route add 203.0.113.0/24 via {EDGE[0]}"]
     core += [f"route add {network} via {EDGE[1]}" for network in ("2001:db8:2::/64", "2001:db8:100::/40")]
-    core += _address("manager", ("198.51.100.17", "2001:db8:1:10::1"), 28)
-    core += _address("app", ("198.51.100.33", "2001:db8:1:20::1"), 28)
-    core += _address("internet", ("192.0.2.1", "2001:db8:f::1"), 24)
+    core += _address("manager", ("198.51.100.17", "2001:db8:1:10::1"), 28, GATEWAY6)
+    core += _address("app", ("198.51.100.33", "2001:db8:1:20::1"), 28, GATEWAY6)
+    core += _address("internet", ("192.0.2.1", "2001:db8:f::1"), 24, GATEWAY6)
     core += [line for name in ("mirror-a", "mirror-b", "dns") for line in _port(name, "internet")]
-    every["edge"] += [*_address("core", EDGE, 30), *_default("198.51.100.2", "2001:db8:1:e::2")]
+    every["edge"] += [*_address("core", EDGE, 30, GATEWAY6), *_default("198.51.100.2", "2001:db8:1:e::2")]
     every["manager"] += _leaf(MANAGER, 28, "198.51.100.17", "2001:db8:1:10::1")
     every["app"] += _leaf(APP, 28, "198.51.100.33", "2001:db8:1:20::1")
     for name, addresses in (("mirror-a", MIRROR_A), ("mirror-b", MIRROR_B), ("dns", DNS)):
@@ -134,25 +134,29 @@ def router(home: HomePlan) -> list[str]:
     """The lines for a home's router, also when it boots again."""
     lines = ["link add br-lan type bridge", "link add br-guest type bridge"]
     lines += [line for member in MEMBERS for line in _port(member.port, f"br-{member.network}")]
-    lines += _address("br-lan", home.inside("lan", 1), 24) + _address("br-guest", home.inside("guest", 1), 24)
+    for network in ("lan", "guest"):
+        lines += _address(f"br-{network}", home.inside(network, 1), 24, GATEWAY6)
     four, six = home.wan
-    lines += [f"address add {four}/32 dev wan", f"address add {six}/128 dev wan nodad"]
-    lines += [f"address add {LINK_LOCAL_WAN}/64 dev wan nodad", "link set wan up"]
+    lines += ["link set wan up", f"address add {four}/32 dev wan"]
+    lines += [f"address add {address} dev wan nodad" for address in (f"{LINK_LOCAL}/64", f"{six}/128")]
     return [*lines, f"route add {GATEWAY4} dev wan", *_default(GATEWAY4, f"{GATEWAY6} dev wan")]
 
 
 def subscriber(home: HomePlan) -> list[str]:
     """The lines for the edge's end of a home's line."""
     four, six = home.wan
-    lines = [f"address add {GATEWAY4}/32 dev {home.name}", f"address add {GATEWAY6}/64 dev {home.name} nodad"]
-    lines += [f"link set {home.name} up", f"route add {four} dev {home.name}"]
-    return [*lines, *(f"route add {to} via {LINK_LOCAL_WAN} dev {home.name}" for to in (f"{six}/128", home.prefix6))]
+    lines = [f"link set {home.name} up", f"address add {GATEWAY4}/32 dev {home.name}"]
+    lines += [f"address add {GATEWAY6}/64 dev {home.name} nodad", f"route add {four} dev {home.name}"]
+    return [*lines, *(f"route add {to} via {LINK_LOCAL} dev {home.name}" for to in (f"{six}/128", home.prefix6))]
 
 
-def _address(device: str, addresses: tuple[str, str], length4: int) -> list[str]:
+def _address(device: str, addresses: tuple[str, str], length4: int, link_local: str = "") -> list[str]:
+    """Up first, then the addresses, and a `link_local` where IPv6 is forwarded: else the device has no multicast route
+    and asks nobody for a neighbour until the kernel has looked at the link, which may take it a second."""
     four, six = addresses
-    add = f"address add {four}/{length4} dev {device}"
-    return [add, f"address add {six}/64 dev {device} nodad", f"link set {device} up"]
+    lines = [f"link set {device} up", f"address add {four}/{length4} dev {device}"]
+    lines += [f"address add {link_local}/64 dev {device} nodad"] if link_local else []
+    return [*lines, f"address add {six}/64 dev {device} nodad"]
 
 
 def _leaf(addresses: tuple[str, str], length4: int, gateway4: str, gateway6: str) -> list[str]:
