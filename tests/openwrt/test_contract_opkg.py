@@ -71,6 +71,23 @@ def test_reinstallation_removes_and_installs(router, feed):
     assert router.service_files() == ["service.py"]
 
 
+def test_what_it_unpacks_is_what_the_formats_read(router, tmp_path):
+    files = {
+        f"{FOLDER}/service.py": b"print()\n",
+        f"{FOLDER}/empty": b"",
+        f"{FOLDER}/{'long-name-' * 12}/{'x' * 90}": bytes(range(256)) * 5,
+        f"{FOLDER}/512": bytes(512),
+        f"{FOLDER}/with a blank, ü": b"x",
+    }
+    (tmp_path / "x.ipk").write_bytes(package(X, files=files, Depends="isdf-agent"))
+    assert router.opkg("install", tmp_path / "x.ipk")[0] == 0
+    for file in ipk.read((tmp_path / "x.ipk").read_bytes()).files:
+        path = router.root / file.path[1:]
+        assert path.is_dir() if file.kind == "directory" else path.read_bytes() == file.data
+        assert path.stat().st_mode & 0o7777 == file.mode
+    assert sorted(router.info(X)["list"].splitlines()) == sorted(files)
+
+
 def test_several_files_at_once(router, feed):
     other = feed.add("isdf-service-y", Depends="isdf-agent, isdf-service-x (>= 1.0)")
     status, out, errors = router.opkg("install", other, feed.file)

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from isdf.formats import usign as usign_format
 from openwrt import ed25519
 from openwrt.programs import STAND_INS, choices
 
@@ -90,6 +91,30 @@ def test_signify_and_usign_take_each_others_signatures(signed, program):
     assert usign(signed, "-V", "-m", "message", "-p", "their.pub", "-x", "their.sig", program=program)[0] == 0
     assert usign(signed, "-S", "-m", "message", "-s", "their.sec", "-x", "ours.sig", program=program)[0] == 0
     assert (signed / "ours.sig").read_text().split("\n")[1] == (signed / "their.sig").read_text().split("\n")[1]
+
+
+def test_it_takes_what_the_formats_write(tmp_path, program):
+    seed = bytes(range(32))
+    key = Ed25519PrivateKey.from_private_bytes(seed)
+    secret = usign_format.SecretKey(b"fingerpr", seed, key.public_key().public_bytes_raw())
+    (tmp_path / "message").write_bytes(b"a message\n")
+    (tmp_path / "key.pub").write_text(secret.public_key().dump())
+    (tmp_path / "key.sec").write_text(secret.dump())
+    ours = usign_format.sign(b"a message\n", secret, lambda _, message: key.sign(message))
+    (tmp_path / "message.sig").write_text(ours.dump())
+    assert usign(tmp_path, "-V", "-m", "message", "-p", "key.pub", program=program) == (0, "", "OK\n")
+    assert usign(tmp_path, "-S", "-m", "message", "-s", "key.sec", program=program)[0] == 0
+    assert (tmp_path / "message.sig").read_text() == ours.dump()
+
+
+def test_the_formats_read_what_it_writes(signed):
+    public = usign_format.PublicKey.parse((signed / "key.pub").read_text())
+    secret = usign_format.SecretKey.parse((signed / "key.sec").read_text())
+    signature = usign_format.Signature.parse((signed / "message.sig").read_text())
+    assert secret.public == public.key
+    assert signature.fingerprint == public.fingerprint == secret.fingerprint
+    for item, name in ((public, "key.pub"), (secret, "key.sec"), (signature, "message.sig")):
+        assert item.dump() == (signed / name).read_text()
 
 
 def test_a_comment_stands_in_both_keys(tmp_path, program):
