@@ -41,6 +41,14 @@ ROUTES = Map(
     redirect_defaults=False,
 )
 _FOR_EVER = "private, max-age=604800, immutable"
+_PULLED = (  # made once, executed for each pull
+    storage.contact.update()
+    .where(storage.contact.c.device == sa.bindparam("name"))
+    .values(
+        time=sa.bindparam("now"), pulled_at=sa.bindparam("now"), address=sa.bindparam("address"),
+        pulled=sa.bindparam("serial"), pulls=storage.contact.c.pulls + 1,
+    )
+)  # fmt: skip
 _TYPES = {"Packages": "text/plain; charset=utf-8", "Packages.gz": "application/gzip", "Packages.sig": "text/plain"}
 
 
@@ -107,15 +115,11 @@ class Application:
     def _assignment(self, request: Request, device: str) -> Response:
         """The signed assignment, made anew where it is out of date; the router's pull is written down."""
         self._authentication.signed(request, device)
-        now, address, table = self._clock(), self._authentication.address(request), storage.contact
+        now, address = self._clock(), self._authentication.address(request)
         with self._store.write() as connection:
             self._published.renewed(connection, device, now)
             served = publications.newest(connection, device)
-            connection.execute(
-                table.update()
-                .where(table.c.device == device)
-                .values(time=now, address=address, pulled=served.serial, pulled_at=now, pulls=table.c.pulls + 1)
-            )
+            connection.execute(_PULLED, {"name": device, "now": now, "address": address, "serial": served.serial})
         response = Response(served.assignment, content_type="application/octet-stream")
         response.set_etag(served.etag)
         response.headers["Cache-Control"] = "no-store"

@@ -26,6 +26,9 @@ from . import storage
 WINDOW = 300  # seconds that a request's time may be off
 _NOBODY = secrets.token_bytes(32)
 _MAX_NONCES = 200_000
+# Made once: putting a statement together costs as much as executing it.
+_KEY = sa.select(storage.device.c.device_key).where(storage.device.c.name == sa.bindparam("name"))
+_SECRET = sa.select(storage.device.c.feed_secret).where(storage.device.c.name == sa.bindparam("name"))
 
 
 class UnauthorizedError(RefusedError):
@@ -68,8 +71,7 @@ class Authentication:
     def signed(self, request: Request, device: str) -> None:
         """Raise `UnauthorizedError` or `ClockError` unless `device` signed `request`, now, and for the first time."""
         with self._store.read() as connection:
-            query = sa.select(storage.device.c.device_key).where(storage.device.c.name == device)
-            found = connection.execute(query).scalar()
+            found = connection.execute(_KEY, {"name": device}).scalar()
         key = wire.derive(bytes.fromhex(found) if found else _NOBODY, "request")
         path = request.path + (f"?{request.query_string.decode('latin-1')}" if request.query_string else "")
         stamp, nonce, signature = (request.headers.get(f"Isdf-{h}", "") for h in ("Time", "Nonce", "Signature"))
@@ -102,8 +104,7 @@ class Authentication:
 
 def feed_is_open(connection: sa.Connection, device: str, secret: str) -> bool:
     """Whether `secret` opens the feed of `device`; takes the same time for a device that is not there."""
-    query = sa.select(storage.device.c.feed_secret).where(storage.device.c.name == device)
-    found = connection.execute(query).scalar()
+    found = connection.execute(_SECRET, {"name": device}).scalar()
     return hmac.compare_digest((found or "-").encode(), secret.encode()) and found is not None
 
 

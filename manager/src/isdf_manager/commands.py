@@ -73,9 +73,7 @@ def say(text: str) -> None:
 def init(parts: Parts, arguments: argparse.Namespace) -> None:
     parts.home.init(arguments.url)
     say(f"{parts.home.path} is a manager's home now; routers will call {arguments.url}")
-    say(
-        f"keep {parts.home.catalogue_key} away from the machine that serves: whoever has it can bring code to every router"
-    )
+    say(f"keep {parts.home.catalogue_key} away from the machine that serves: it can bring code to every router")
 
 
 def publish(parts: Parts, arguments: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -79,7 +80,8 @@ class Home:
             (self.path / "keys").mkdir(mode=0o700)
             for path, name in ((self.catalogue_key, "catalogue"), (self.assignment_key, "assignment")):
                 signing.write_pair(signing.generate(f"iSDF {name}"), path, f"iSDF {name}")
-            Storage(self._sqlite).create()
+            with closing(Storage(self._sqlite)) as store:
+                store.create()
             # Last, because it is what makes the folder a home.
             signing.write_new(self.config_file, TEMPLATE.format(url=url), 0o600)
         except FileExistsError as error:

@@ -19,6 +19,17 @@ from . import catalogue, signing, storage
 LIFE = 7 * 86400  # seconds until an assignment expires
 KEPT = 5
 
+# Each pull executes these; making them once halves what they cost.
+_DUE = sa.select(storage.device.c.serial, storage.device.c.renew_at).where(
+    storage.device.c.name == sa.bindparam("name")
+)
+_NEWEST = (
+    sa.select(storage.publication.c.serial, storage.publication.c.etag, storage.publication.c.assignment)
+    .where(storage.publication.c.device == sa.bindparam("name"))
+    .order_by(storage.publication.c.serial.desc())
+    .limit(1)
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -71,8 +82,7 @@ class Publications:
 
     def renewed(self, connection: sa.Connection, device: str, now: float) -> int:
         """The serial of a publication that is not out of date; made, in the caller's transaction, where it must be."""
-        table = storage.device
-        row = connection.execute(sa.select(table.c.serial, table.c.renew_at).where(table.c.name == device)).one()
+        row = connection.execute(_DUE, {"name": device}).one()
         return self.make(connection, device, now) if now >= row.renew_at else row.serial
 
     def _sign(self, message: bytes) -> str:
@@ -100,14 +110,7 @@ def wanted(connection: sa.Connection, device: str, now: float) -> list[sa.Row]:
 
 def newest(connection: sa.Connection, device: str) -> Served:
     """The newest publication of `device`, which must have one."""
-    table = storage.publication
-    query = (
-        sa.select(table.c.serial, table.c.etag, table.c.assignment)
-        .where(table.c.device == device)
-        .order_by(table.c.serial.desc())
-        .limit(1)
-    )
-    return Served(*connection.execute(query).one())
+    return Served(*connection.execute(_NEWEST, {"name": device}).one())
 
 
 def _entry(sold: sa.Row, package: sa.Row) -> assignment.Entry:
