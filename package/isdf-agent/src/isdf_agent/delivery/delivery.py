@@ -183,7 +183,7 @@ class Delivery:
         staged = {sha256: Path(path) for sha256, path in result.get("packages", {}).items()}
 
         def settled() -> None:
-            if "ready" in self._timeline or not self.last_timeline:
+            if self._timeline.keys() & {"ready", "ended"}:
                 self.last_timeline = self._timeline
             self._raise_floor()
             self._pulling = False

@@ -8,6 +8,7 @@ The result: `status` ("unchanged", "fetched" or "failed"), `timeline` (Unix ms),
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -69,8 +70,8 @@ def main() -> int:
     except OSError as error:
         sentence = f"the pull could not use {error.filename or pull.folder}: {error.strerror or error}"
         result = {"status": "failed", "error": FailedError(sentence).as_dict()}
-    json.dump(result | {"timeline": timeline}, sys.stdout)
-    sys.stdout.flush()
+    with contextlib.suppress(BrokenPipeError):  # the agent went away meanwhile
+        print(json.dumps(result | {"timeline": timeline}), flush=True)
     if result["status"] == "failed" and os.getpgrp() == os.getpid():
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.killpg(0, signal.SIGTERM)  # a wget that opkg started may still hang on a server that never ends

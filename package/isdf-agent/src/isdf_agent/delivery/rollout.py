@@ -58,7 +58,7 @@ class Rollout:
         self._waiting: list[tuple] = []
         self.missing: set[str] = set()  # packages of the assignment that are not here; a pull fetches them
         self.on_settled: Callable[[bool], None] = lambda changed: None
-        self.mark: Callable[[str], None] = lambda step: None  # the steps "installed", "started", "ready" as they happen
+        self.mark: Callable[[str], None] = lambda step: None  # the steps "ended", "installed", "started", "ready"
 
     # -- what may be asked
 
@@ -164,6 +164,8 @@ class Rollout:
             self._journal.begin(received, self._staged)
 
         yield steps.together({n: self._stopping(n) for n in todo.gone})
+        if todo.gone:
+            self.mark("ended")
         for name in todo.gone:
             state.running.pop(name, None)
         state.running |= todo.kept
