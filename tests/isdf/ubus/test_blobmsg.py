@@ -1,7 +1,7 @@
 """blobmsg: the bytes that libubox makes, and nothing but FormatError on any others."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from isdf.errors import FormatError, InvalidError
@@ -93,7 +93,6 @@ def test_random_bytes_are_decoded_or_refused_as_malformed(data):
     decode_or_format_error(data)
 
 
-@settings(max_examples=300)
 @given(st.dictionaries(TEXT, VALUES, max_size=4), st.data())
 def test_a_damaged_message_is_decoded_or_refused_as_malformed(table, data):
     message = bytearray(blobmsg.encode(table))

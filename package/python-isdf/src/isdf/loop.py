@@ -13,7 +13,6 @@ import os
 import selectors
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable
 
@@ -42,6 +41,7 @@ class Loop:
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
         self._timers: list[tuple[float, int, Timer]] = []
+        self._many = 64  # timers; at so many, those that were cancelled are cleared away
         self._count = itertools.count()
         self._running = False
         self._wake: tuple[socket.socket, socket.socket] | None = None
@@ -61,6 +61,11 @@ class Loop:
 
     def after(self, seconds: float, callback: Callable[[], None]) -> Timer:
         """Call `callback` once, `seconds` from now (0: in the next round)."""
+        if len(self._timers) >= self._many:
+            # Cancelled timers lie in the heap until their time; a call a millisecond would keep 30,000 deadlines.
+            self._timers = [entry for entry in self._timers if entry[2].active]
+            heapq.heapify(self._timers)
+            self._many = max(64, 2 * len(self._timers))
         timer = Timer(time.monotonic() + seconds, callback)
         heapq.heappush(self._timers, (timer.when, next(self._count), timer))
         return timer
@@ -78,17 +83,20 @@ class Loop:
 
     def child(
         self, argv: list[str], done: Callable[[int, bytes], None], stdin: bytes = b"", timeout: float = 60, **popen
-    ) -> subprocess.Popen:
+    ):
         """Run `argv` and call `done(exit status, what it printed)` at its end; after `timeout` seconds it is killed.
 
         `stdin` must fit a pipe (64 kB). The exit status is negative for a signal, as in `subprocess`.
         """
-        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, **popen)
-        try:
-            process.stdin.write(stdin)
-            process.stdin.close()
-        except BrokenPipeError:
-            pass
+        import subprocess  # a megabyte that a process without children need not have
+
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "bufsize": 0}
+        process = subprocess.Popen(argv, start_new_session=True, **pipes, **popen)
+        with process.stdin:
+            try:
+                process.stdin.write(stdin)
+            except BrokenPipeError:
+                pass  # it does not read; its exit status tells
         out = process.stdout
         os.set_blocking(out.fileno(), False)
         pieces: list[bytes] = []
@@ -123,12 +131,24 @@ class Loop:
         return process
 
     def run(self) -> None:
+        """Serve until `stop` is called."""
         self._running = True
         while self._running:
             self.step(None)
 
     def stop(self) -> None:
+        """Have `run` return when the present callback is done."""
         self._running = False
+
+    def close(self) -> None:
+        """Give back what the loop holds; signals have their default effect again."""
+        for number in self._signals:
+            signal.signal(number, signal.SIG_DFL)
+        if self._wake:
+            signal.set_wakeup_fd(-1)
+            for end in self._wake:
+                end.close()
+        self._selector.close()
 
     def step(self, timeout: float | None = 0) -> None:
         """Serve what is ready now, or wait for it up to `timeout` seconds (None: until the next event)."""

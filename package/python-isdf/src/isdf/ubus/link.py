@@ -21,7 +21,7 @@ from .work import Work
 
 log = logging.getLogger(__name__)
 
-BACKOFF = 0.05, 2.0  # seconds before the first and, doubled each time, at most before a further reconnection
+BACKOFF = 0.05, 1.0  # seconds before the first and, doubled each time, at most before a further reconnection
 MAX_UNSENT = 4 << 20  # bytes; a ubusd that takes nothing any more is as good as gone
 
 Done = Callable[[int, list[Message]], None]
