@@ -1,25 +1,21 @@
-"""A manager in a folder of its own, and a small router that takes its side of the delivery."""
+"""A manager in a folder of its own, and its parts around a clock and a core of the test."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
-import re
-import secrets
 import socket
-import threading
-import time
 from pathlib import Path
 
 import pytest
 from werkzeug.test import Client
 
-from isdf import wire
-from isdf.formats import assignment, ipk, opkg_index, service_package, usign
-from isdf_manager import accesslog, app, cli
+from isdf.formats import assignment, opkg_index, usign
+from isdf_manager import accesslog, app, catalogue, cli, devices, publications, signing, storage
 from isdf_manager.home import Home
-from isdf_manager.signing import ed25519_verify
+from isdf_manager.orders import Orders
+from isdf_manager.provision import Hook, HookError
+from simulated_router import Listener, Router
 
 SERVICE_YAML = """\
 name: {name}
@@ -37,120 +33,6 @@ configuration:
     sites: {{type: array, items: {{type: string, format: host}}, maxItems: 4}}
     night: {{type: object, additionalProperties: false, properties: {{limit: {{type: integer, minimum: 1}}}}}}
 """
-
-
-class Router:
-    """What a home does: verify and fetch what the assignment names, report, and answer pushes."""
-
-    def __init__(self, uci: str, client: Client, clock=time.time) -> None:
-        self.options = dict(re.findall(r"option (\w+) '([^']*)'", uci))
-        self.name = self.options["device"]
-        self.key = bytes.fromhex(self.options["device_key"])
-        self.feed = f"/feed/{self.name}/{self.options['feed_secret']}"
-        self.client, self.clock = client, clock
-        self.etag, self.assignment = "", None
-        self.packages: dict[str, ipk.Package] = {}
-        self.error: str | None = None  # what the next report says
-        self.address = "127.0.0.1"
-
-    def request(self, method: str, path: str, body: bytes = b"", signed: bool = True, headers=(), **changed):
-        headers = dict(headers)
-        if signed:
-            values = {"time": int(self.clock()), "nonce": secrets.token_hex(8), "key": self.key} | changed
-            key = wire.derive(values["key"], "request")
-            seal = wire.sign_request(key, method, path, body, values["time"], values["nonce"])
-            headers |= {"Isdf-Time": str(values["time"]), "Isdf-Nonce": values["nonce"], "Isdf-Signature": seal}
-        environ = {"REMOTE_ADDR": self.address}
-        return self.client.open(path, method=method, data=body, headers=headers, environ_overrides=environ)
-
-    def get(self, path: str, **more):
-        return self.request("GET", path, signed=False, **more)
-
-    def pull(self) -> bool:
-        """One pull with all its checks; False for a 304."""
-        headers = {"If-None-Match": f'"{self.etag}"'} if self.etag else {}
-        answer = self.request("GET", f"/device/{self.name}/assignment", headers=headers)
-        if answer.status_code == 304:
-            return False
-        assert answer.status_code == 200, answer.text
-        signature, payload = usign.split_embedded(answer.data)
-        self.verify(signature, payload, "assignment_key")
-        parsed = assignment.parse(payload)
-        assert parsed.device == self.name
-        assert self.assignment is None or parsed.serial > self.assignment.serial
-        self.etag = hashlib.sha256(payload).hexdigest()
-        assert answer.headers["ETag"] == f'"{self.etag}"'
-        self.assignment = parsed
-        self.fetch()
-        return True
-
-    def fetch(self) -> None:
-        index = self.assignment.index_sha256
-        packages = self.get(f"{self.feed}/{index}/Packages").data
-        assert hashlib.sha256(packages).hexdigest() == index
-        assert len(packages) == self.assignment.index_size
-        self.verify(self.get(f"{self.feed}/{index}/Packages.sig").text, packages, "assignment_key")
-        entries = {e["Filename"]: e for e in opkg_index.parse(packages)}
-        assert set(entries) == {e.filename for e in self.assignment.services}
-        self.packages = {}
-        for entry in self.assignment.services:
-            data = self.get(f"{self.feed}/{index}/{entry.filename}").data
-            assert (len(data), hashlib.sha256(data).hexdigest()) == (entry.size, entry.sha256)
-            assert entries[entry.filename]["SHA256sum"] == entry.sha256
-            self.verify(entry.signature, entry.catalogue_message(), "catalogue_key")
-            self.packages[entry.name] = ipk.read(data)
-            service_package.check_service_package(self.packages[entry.name], entry.name)
-
-    def verify(self, signature: str, message: bytes, key: str) -> None:
-        public = usign.PublicKey.parse(self.options[key])
-        usign.verify(message, usign.Signature.parse(signature), public, ed25519_verify)
-
-    def report(self, **changed):
-        services = [
-            {"name": e.name, "version": e.version, "state": "failed" if self.error else "running",
-             "since": int(self.clock()), "error": self.error}
-            for e in self.assignment.services
-        ]  # fmt: skip
-        body = {
-            "serial": self.assignment.serial, "applied": True, "services": services, "error": None, "agent": "0.1.0",
-            "uptime": 12.5,
-        } | changed  # fmt: skip
-        return self.request("POST", f"/device/{self.name}/report", json.dumps(body).encode())
-
-    def runs(self) -> dict[str, dict]:
-        """The configurations by service."""
-        return {e.name: e.config for e in self.assignment.services}
-
-
-class Listener:
-    """A router that pulls and reports when it is pushed, on a port of its own."""
-
-    def __init__(self, router: Router, sock: socket.socket, deaf: int = 0) -> None:
-        self.router, self._sock = router, sock
-        self.pushes: list[int] = []
-        self.deaf = deaf  # datagrams that are lost first
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        key, highest = wire.derive(self.router.key, "push"), 0
-        while data := self._sock.recv(100):
-            if data == b"end":
-                return
-            sequence = wire.read_push(key, data)
-            self.pushes.append(sequence)
-            if self.deaf > 0:
-                self.deaf -= 1
-            elif sequence > highest:
-                highest = sequence
-                self.router.pull()
-                self.router.report()
-
-    def close(self) -> None:
-        with socket.socket(self._sock.family, socket.SOCK_DGRAM) as sock:
-            sock.sendto(b"end", self._sock.getsockname())
-        self._thread.join()
-        self._sock.close()
 
 
 class Manager:
@@ -221,6 +103,91 @@ class Manager:
         return self.listeners[-1]
 
 
+class Clock:
+    """A clock that the test sets."""
+
+    def __init__(self, now: float = 1_790_000_000.25) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Core:
+    """The ISP's core: what it holds, by order. A fault is "before" (it does nothing), "after" (it does all, and says
+    no) or "dies" (who called it is killed)."""
+
+    longest, patiently = 30.0, Hook.patiently
+
+    def __init__(self) -> None:
+        self.holds: dict[str, dict] = {}
+        self.faults: dict[str, str] = {}
+
+    def call(self, request) -> None:
+        fault = self.faults.get(request.verb)
+        if fault != "before":
+            if request.verb == "provision":
+                self.holds[request.order] = request.configuration
+            else:
+                self.holds.pop(request.order, None)
+        if fault == "dies":
+            raise KeyboardInterrupt
+        if fault:
+            raise HookError("the core says no")
+
+
+class World:
+    """A manager's parts around a clock and a core of the test."""
+
+    def __init__(self, folder) -> None:
+        self.clock, self.core = Clock(), Core()
+        self.key = signing.generate("assignment")
+        self.store = storage.Storage(f"sqlite:///{folder / 'manager.db'}", durable=False)
+        self.store.create()
+        self.published = publications.Publications(self.key)
+        self.orders = Orders(
+            self.store, self.published, {"lane": self.core, "film": self.core}, "test", self.clock, self.clock.sleep
+        )
+        self.devices = devices.Devices(self.store, self.published, "test")
+        self.devices.add("home1", 9009, self.clock())
+
+    def publish(self, folder) -> None:
+        catalogue.Catalogue(self.store, "test").publish(folder, signing.generate("catalogue"), self.clock())
+
+    def settle(self) -> None:
+        """What `serve` does by itself."""
+        self.orders.end_what_is_over()
+        for order in self.orders.owed():
+            self.orders.settle(order)
+
+    def assigned(self) -> assignment.Assignment:
+        """What the router would be given, verified."""
+        with self.store.write() as connection:
+            self.published.renewed(connection, "home1", self.clock())
+            served = publications.newest(connection, "home1")
+            packages = connection.execute(
+                storage.publication.select().where(storage.publication.c.serial == served.serial)
+            ).one()
+        text, payload = usign.split_embedded(served.assignment)
+        for message, signature in ((payload, text), (packages.packages, packages.signature)):
+            usign.verify(message, usign.Signature.parse(signature), self.key.public_key(), signing.ed25519_verify)
+        parsed = assignment.parse(payload)
+        assert {e["Filename"] for e in opkg_index.parse(packages.packages)} == {e.filename for e in parsed.services}
+        return parsed
+
+    def state(self, service: str = "lane") -> str:
+        with self.store.read() as connection:
+            row = connection.execute(
+                storage.order.select()
+                .where(storage.order.c.service == service)
+                .order_by(storage.order.c.created.desc())
+            ).first()
+        return row.state
+
+
 @pytest.fixture
 def manager(tmp_path, capsys):
     """A manager with the service `lane` published, at http://manager.example:8080."""
@@ -233,10 +200,14 @@ def manager(tmp_path, capsys):
 
 
 @pytest.fixture
-def router_class():
-    return Router
+def world(tmp_path, manager):
+    made = World(tmp_path)
+    made.publish(manager.service())
+    yield made
+    made.store.close()
 
 
 @pytest.fixture
-def listener_class():
-    return Listener
+def new_world():
+    """Makes a `World` in a folder."""
+    return World

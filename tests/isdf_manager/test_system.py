@@ -10,15 +10,31 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import requests
+
+from isdf.formats import usign
+from openwrt import router as openwrt_router
+from openwrt.programs import STAND_INS, choices
+from simulated_router import Listener, Router
 
 pytestmark = pytest.mark.system
 COMMAND = [sys.executable, "-c", "import sys; from isdf_manager.cli import main; sys.exit(main())"]
 HOOK = """\
 #!/bin/sh
 echo "$ISDF_VERB" >> {told}
+"""
+
+# What OpenWrt's opkg-key does: the signature is of the index unpacked.
+OPKG_KEY = """\
+#!/bin/sh
+(zcat "$3" 2>/dev/null || cat "$3") > "$3.plain"
+{usign} -V -q -P {keys} -x "$2" -m "$3.plain"
+status=$?
+rm "$3.plain"
+exit $status
 """
 
 
@@ -97,16 +113,16 @@ def served(tmp_path, manager):
 
 
 @pytest.fixture
-def listener(served, router_class, listener_class):
+def listener(served):
     sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     sock.bind(("::1", 0))
     served("device", "add", "home1", "--uci", served.folder / "isdf", "--line", "down=8000,up=8000",
            "--set", f"push_port={sock.getsockname()[1]}")  # fmt: skip
     assert (served.folder / "isdf").stat().st_mode & 0o777 == 0o600
-    router = router_class((served.folder / "isdf").read_text(), Http(f"http://[::1]:{served.port}"))
+    router = Router((served.folder / "isdf").read_text(), Http(f"http://[::1]:{served.port}"))
     router.pull()
     router.report()
-    made = listener_class(router, sock)
+    made = Listener(router, sock)
     yield made
     made.close()
 
@@ -206,3 +222,26 @@ def test_a_copy_while_it_runs_is_a_whole_manager(served, listener):
     served.start()
     assert "pulled after" in served("push", "home1")
     assert listener.router.runs() == {"lane": {"rate": "200kBps"}}
+
+
+@pytest.mark.parametrize("compressed", [False, True], ids=["src", "src-gz"])
+@pytest.mark.parametrize("opkg", choices("opkg").values(), ids=choices("opkg"))
+def test_a_plain_opkg_installs_from_the_feed(served, listener, opkg, compressed):
+    served("subscribe", "home1", "lane", "--config", "rate=200kBps", "--no-push")
+    public = usign.PublicKey.parse(listener.router.options["assignment_key"])
+    keys = served.folder / "opkg-keys"
+    keys.mkdir()
+    (keys / public.fingerprint.hex()).write_text(public.dump())
+    feed = SimpleNamespace(
+        url=f"http://127.0.0.1:{served.port}{listener.router.feed}", keys=keys, _usign=STAND_INS["usign"]
+    )
+    router = openwrt_router.Router(served.folder / "root", feed, opkg, compressed=compressed)
+    usign_words = " ".join(STAND_INS["usign"])
+    (router.root / "verify").write_text(OPKG_KEY.format(usign=usign_words, keys=keys))
+    router.installed(openwrt_router.AGENT)
+    updated = router.opkg("update")
+    assert updated[0] == 0
+    status, out, err = router.opkg("install", "isdf-service-lane")
+    assert (status, err) == (0, []), (out, updated)
+    assert router.service_files("lane") == ["service.json", "service.py"]
+    assert router.status()["isdf-service-lane"]["Version"] == "1.0.0"
