@@ -107,6 +107,18 @@ def test_wrong_use_ends_with_1(router, words):
     assert errors
 
 
+def test_an_installed_package_without_a_file_list_is_said_before_each_change(router, feed):
+    (router.root / "usr/lib/opkg/info/isdf-agent.list").unlink()
+    said = complaints(
+        "pkg_get_installed_files: Failed to open ROOT/usr/lib/opkg/info/isdf-agent.list: No such file or directory."
+    )
+    assert router.opkg("install", feed.file)[::2] == (0, said)
+    assert router.opkg("upgrade", X)[::2] == (0, said)
+    assert router.opkg("download", X)[2][:2] == said
+    assert router.opkg("remove", X)[::2] == (0, said)
+    assert router.opkg("list-installed")[2] == []
+
+
 def test_a_dry_run_changes_nothing(router, feed):
     before = sorted(str(path) for path in router.root.rglob("*"))
     assert router.opkg("--noaction", "install", feed.file)[0] == 0

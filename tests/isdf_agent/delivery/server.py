@@ -113,4 +113,7 @@ def make_root(folder):
     (folder / "etc/group").write_text("root:x:0:\n")
     status = "Package: isdf-agent\nVersion: 0.1.0\nStatus: install user installed\nArchitecture: all\n\n"
     (folder / "usr/lib/opkg/status").write_text(status)
+    (folder / "usr/lib/opkg/info/isdf-agent.list").touch()
+    (folder / "usr/lib/opkg/info").mkdir(exist_ok=True)
+    (folder / "usr/lib/opkg/info/isdf-agent.list").write_text("")
     return folder

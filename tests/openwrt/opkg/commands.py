@@ -30,6 +30,7 @@ def upgrade(settings, words):
     if names is None:
         return FAILED
     changes, ok = Changes(settings, database), True
+    changes.disk.check_lists()
     for word, name in zip(words, names, strict=True):
         old = database.installed_by_name(word)
         ok &= changes.upgrade(old) if old else changes.install_by_name(name)
@@ -45,6 +46,7 @@ def remove(settings, words):
 def download_packages(settings, words):
     """`download`: into the working folder, unverified; what is not known is said, and is no failure."""
     database, ok = _database(settings), True
+    Disk(settings, database).check_lists()
     for word in words:
         package = database.candidate(word)
         if package is None:
@@ -154,6 +156,7 @@ def _install(settings, database, words):
         _remove(changes, names)
         if not forced:
             settings.flags.discard("force_depends")
+    changes.disk.check_lists()
     for name in names:
         if not changes.install_by_name(name):
             settings.console.error("opkg_install_cmd", f"Cannot install package {name}.")
@@ -182,6 +185,7 @@ def _by_hand(settings, database, words):
 
 def _remove(changes, words):
     done, ok = False, True
+    changes.disk.check_lists()
     for word in words:
         for package in changes.database.installed():
             if _matches(package, [word]) and package.installed:

@@ -15,6 +15,14 @@ class Disk:
     def __init__(self, settings, database):
         self.settings, self.database, self.console = settings, database, settings.console
 
+    def check_lists(self):
+        """Say which installed packages have no list of their files; opkg does so before each change."""
+        for package in self.database.installed():
+            path = f"{package.dest.info}/{package.name}.list"
+            if not os.path.exists(path):
+                text = f"Failed to open {path}: No such file or directory."
+                self.console.error("pkg_get_installed_files", text)
+
     def files(self, package):
         """The files of an installed package: below the offline root where there is one."""
         path = f"{package.dest.info}/{package.name}.list"
