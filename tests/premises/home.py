@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable
 
-from . import plan, rootfs
+from . import openwrt_parts, plan
 from .host import FILES, Host, Process, wait_until
 from .network import batch, move
 from .wire import Wire
@@ -18,6 +19,11 @@ mkdir -p -m 0755 /var/run/ubus
 chown ubus:ubus /var/run/ubus
 /sbin/fw4 start
 """
+_SERVICES = """
+for script in /etc/rc.d/S*; do
+	[ ! -e "$script" ] || "/etc/init.d/${script##*/S[0-9][0-9]}" boot
+done
+"""
 _PORTS = ("wan", *(member.port for member in plan.MEMBERS))
 
 
@@ -28,6 +34,7 @@ class Router(Host):
         super().__init__(f"{home.name}.router", pid)
         self.home = home
         self.dnsmasq: Process | None = None
+        self.procd: Process | None = None
 
     def install_system(self) -> None:
         """The files that a new router has."""
@@ -36,7 +43,7 @@ class Router(Host):
             self.path(f"/usr/share/nftables.d/{place}").mkdir(parents=True, exist_ok=True)
         for place in ("/etc/nftables.d", "/etc/init.d", "/etc/rc.d", "/usr/share/acl.d"):
             self.path(place).mkdir(parents=True, exist_ok=True)
-        self.write("/sbin/fw4", command("-m", "premises.fw4"), 0o755)
+        openwrt_parts.install(self)
         self.write("/etc/resolv.conf", "nameserver 127.0.0.1\nnameserver ::1\n")
         self.write("/etc/dnsmasq.conf", _dnsmasq())
 
@@ -46,6 +53,30 @@ class Router(Host):
         self.run(["sh", "-ec", _BOOT])
         self.dnsmasq = self.daemon("dnsmasq", ["dnsmasq", "--keep-in-foreground", "--conf-file=/etc/dnsmasq.conf"])
         wait_until(lambda: self.path("/tmp/run/dnsmasq.pid").exists(), 10, f"dnsmasq on {self.name}")
+
+        self.procd = self.daemon("procd", openwrt_parts.procd())
+        wait_until(self._bus_answers, 10, f"procd on {self.name}")
+        self.run(["sh", "-ec", _SERVICES])
+
+    def _bus_answers(self) -> bool:
+        if not self.path("/tmp/run/ubus/ubus.sock").exists():
+            return False
+        return self.run(["ubus", "-S", "list", "service"], check=False).returncode == 0
+
+    def ubus(self, *words: str, timeout: float = 60) -> dict:
+        """`ubus(...)` of words as `"call", "isdf", "status"`; the reply, {} if there is none."""
+        said = self.run(["ubus", "-S", *words], timeout=timeout).stdout.strip()
+        return json.loads(said) if said else {}
+
+    def start_agent(self) -> None:
+        """Start isdf-agent now and at each boot, and wait until it is on the bus."""
+        self.run(["/etc/init.d/isdf-agent", "enable"])
+        self.run(["/etc/init.d/isdf-agent", "start"])
+        wait_until(lambda: self.run(["ubus", "-S", "list", "isdf"], check=False).returncode == 0, 10, "the agent")
+
+    def log(self) -> str:
+        """What procd's services have printed since the boot."""
+        return self.read("/var/log/messages")
 
     def fw4(self, action: str = "reload") -> None:
         """`fw4 reload`: the firewall anew from /etc/config/firewall; no other table is touched."""
@@ -102,11 +133,6 @@ class Home:
 
     def plug(self) -> None:
         self._wire.up(self.name)
-
-
-def command(*words: str) -> str:
-    """The text of a program on a router that is Python with these arguments, and the program's own after them."""
-    return f'#!/bin/sh\nexec {rootfs.PYTHON}/bin/python3 {" ".join(words)} "$@"\n'
 
 
 def _dnsmasq() -> str:

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from isdf.errors import FailedError
 from isdf.model import Line
 
-from . import edge, plan
+from . import edge, plan, rootfs
 from .home import Home, Router
-from .host import FILES, Host, wait_until
+from .host import FILES, Host, Process, wait_until
+from .manager import Manager, url
 from .namespaces import Namespaces
 from .network import batch, cables
 from .wire import Wire
@@ -66,6 +70,7 @@ class Premises:
             self.hosts[name] = Router(pid, home) if home else Host(name, pid)
             self.hosts[name].copy(FILES / "host", "/")
         cables(plan.links(homes), self.hosts)
+        self.services_manager = Manager(self.manager)
         self.wire = Wire(self.hosts["wire"], [f"home{number}" for number in range(1, homes + 1)])
         for number in range(1, homes + 1):
             self.homes.append(Home(number, self._of(number), self.wire, self._again))
@@ -163,6 +168,34 @@ class Premises:
     def sold(self, home: Home) -> tuple[int, int]:
         """What the edge lets a home have, base and orders together, in bit/s (down, up)."""
         return tuple(self._ask_edge(verb="sold", home=home.name)["sold"])
+
+    def start_manager(self, hooks: tuple[str, ...] = ("pay-per-site",)) -> None:
+        """Make a manager on its host and let it serve; orders of the services `hooks` are told to the edge."""
+        self.services_manager.init(hooks)
+        self.services_manager.start()
+
+    def operator(self, words: list[str], **options: Any) -> subprocess.CompletedProcess:
+        """Run `isdf-manager` with `words` on the manager's host; options as of `Host.run`."""
+        return self.services_manager.operator(words, **options)
+
+    def operate(self, words: list[str], **options: Any) -> Process:
+        """Start `isdf-manager` with `words` on the manager's host; options as of `Host.popen`."""
+        return self.services_manager.operate(words, **options)
+
+    @property
+    def feed(self) -> Path:
+        """The services of this project; every host sees the folder at its own path."""
+        return rootfs.CHECKOUT / "feed"
+
+    def is_known(self, home: Home) -> bool:
+        """Whether the manager has a report of a home's router."""
+        return bool(json.loads(self.operator(["status", home.name, "--json"]).stdout)["devices"][0]["last_contact"])
+
+    def add_device(self, home: Home) -> None:
+        """Enter a home at the manager and configure its router. It reaches the manager by IPv4, home 2 by IPv6 and the
+        others by name."""
+        address = {1: plan.MANAGER[0], IPV6_HOME: plan.MANAGER[1]}.get(home.plan.number, "manager.isp.example")
+        self.services_manager.add_device(home, self.line, url(address))
 
     def _ask_edge(self, **request: object) -> dict:
         with socket.socket(socket.AF_UNIX) as sock:

@@ -19,8 +19,8 @@ PROGRAMS = {
     "ip": "iproute2", "tc": "iproute2", "nft": "nftables", "dnsmasq": "dnsmasq-base", "curl": "curl",
     "nsenter": "util-linux", "setpriv": "util-linux",
 }  # fmt: skip
-# Inside: root; system users; nobody and nogroup; and from 65536 on those that OpenWrt's functions.sh gives to packages.
-INNER = ((1, 1023), (65534, 2), (65536, 4096))
+# Inside: root; system users; those that OpenWrt's functions.sh gives to packages (from 32768 or from 65536); nobody.
+INNER = ((1, 1023), (32768, 4096), (65534, 4096))
 _CAP_SYS_ADMIN = 21
 
 

@@ -25,6 +25,8 @@ _ETC = (
     "ld.so.conf.d", "localtime", "protocols", "python3", "python3.11", "python3.12", "python3.13", "services", "ssl",
 )  # fmt: skip
 _FILLED = ("bin", "sbin", "lib", "share")  # of a router's /usr: directories of links
+# What the machine has by these names in them is nothing to a router.
+_OPENWRT = {"acl.d", "functions", "isdf", "nftables.d", "opkg", "rpcd", "upgrade"}
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 # Both are looked up while the machine's files are still in place.
 _INTERPRETER, _PACKAGES = os.path.realpath(sys.executable), sysconfig.get_path("purelib")
@@ -76,6 +78,8 @@ def fresh(*, router: bool, again: bool = False) -> None:
 def needed_trees() -> list[Path]:
     """The directories outside the system that the project's Python needs, outermost first."""
     wanted = {CHECKOUT, Path(sys.prefix), Path(sys.base_prefix)}
+    if "OPENWRT_ROOT" in os.environ:
+        wanted.add(Path(os.environ["OPENWRT_ROOT"]).absolute())
     return sorted(tree for tree in wanted if tree not in (Path("/usr"), Path("/")))
 
 
@@ -116,7 +120,7 @@ def _system(router: bool) -> None:
 def _fill(directory: str) -> None:
     os.mkdir("/" + directory)
     up = "../" * (directory.count("/") + 1)
-    for entry in os.listdir(f"/rom/{directory}"):
+    for entry in set(os.listdir(f"/rom/{directory}")) - _OPENWRT:
         os.symlink(f"{up}rom/{directory}/{entry}", f"/{directory}/{entry}")
 
 
