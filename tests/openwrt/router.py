@@ -90,7 +90,8 @@ class Router:
         shutil.copy(Path(__file__).with_name("functions.sh"), root / "lib/functions.sh")
         verify = root / "verify"
         usign = " ".join(feed._usign)
-        verify.write_text(f'#!/bin/sh\nexec {usign} -V -q -P {feed.keys} -x "$2" -m "$3"\n')
+        check = f'{usign} -V -q -P {feed.keys} -x "$2" -m -'
+        verify.write_text(f'#!/bin/sh\n(zcat "$3" 2>/dev/null || cat "$3") | {check}\n')
         verify.chmod(0o755)
         self.conf = root / "opkg.conf"
         source = "src/gz" if compressed else "src"

@@ -35,9 +35,10 @@ def test_update_takes_a_compressed_list(tmp_path, feed, opkg):
     feed.add(X)
     feed.publish()
     status, out, errors = router.opkg("update")
-    # The signature is of the list unpacked: the check looks into it.
-    assert (status, out[0], errors) == (0, "Downloading FEED/Packages.gz", [])
-    assert router.opkg("list") == (0, [f"{X} - 1.0.0 - A service"], []) or out[-1] == "Remove wrong Signature file."
+    assert (status, out[0], out[-1], errors) == (0, "Downloading FEED/Packages.gz", "Signature check passed.", [])
+    assert (router.root / "lists/isdf").read_bytes() == (feed.path / "Packages.gz").read_bytes()
+    assert router.opkg("list") == (0, [f"{X} - 1.0.0 - A service"], [])
+    assert router.opkg("install", X)[0] == 0
 
 
 def test_a_wrong_signature_deletes_the_list_and_is_no_failure(router, feed):
