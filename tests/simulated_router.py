@@ -28,7 +28,8 @@ class Router:
         self.client, self.clock = client, clock
         self.etag, self.assignment = "", None
         self.packages: dict[str, ipk.Package] = {}
-        self.error: str | None = None  # what the next report says
+        self.error: str | None = None  # what the next report says of each service
+        self.says: dict = {}  # and of the whole
         self.address = "127.0.0.1"
 
     def request(self, method: str, path: str, body: bytes = b"", signed: bool = True, headers=(), **changed):
@@ -92,7 +93,7 @@ class Router:
         body = {
             "serial": self.assignment.serial, "applied": True, "services": services, "error": None, "agent": "0.1.0",
             "uptime": 12.5,
-        } | changed  # fmt: skip
+        } | self.says | changed  # fmt: skip
         return self.request("POST", f"/device/{self.name}/report", json.dumps(body).encode())
 
     def runs(self) -> dict[str, dict]:

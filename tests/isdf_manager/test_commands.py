@@ -6,10 +6,12 @@ from contextlib import closing
 
 import pytest
 import yaml
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from isdf.formats import ipk
 from isdf_agent import config as agent_config
-from isdf_manager import catalogue, clock
+from isdf_manager import catalogue, clock, storage
 from isdf_manager.manifest import version_key
 
 
@@ -164,6 +166,15 @@ def test_the_catalogue_key_may_lie_elsewhere(manager, tmp_path):
     manager.ok("subscribe", "home1", "lane", "--config", "rate=1mbit")
     router.pull()  # verifies it with the catalogue's public key
     assert router.assignment.services[0].version == "1.0.1"
+
+
+def test_the_tables_are_postgresqls_too():
+    dialect = postgresql.dialect()
+    text = "".join(str(CreateTable(table).compile(dialect=dialect)) for table in storage.schema.sorted_tables)
+    assert text.count("CREATE TABLE") == 6
+    indexes = [index for table in storage.schema.sorted_tables for index in table.indexes]
+    text = "".join(str(CreateIndex(index).compile(dialect=dialect)) for index in indexes)
+    assert "(device, service) WHERE state IN ('ordered', 'active', 'ending')" in text
 
 
 def test_versions_are_in_the_order_of_the_package_managers():

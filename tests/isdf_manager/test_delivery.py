@@ -2,6 +2,8 @@
 
 import re
 
+from isdf_manager import push
+
 
 def test_a_sold_service_reaches_the_router(manager):
     listener = manager.listening()
@@ -59,6 +61,47 @@ def test_what_the_router_reports_as_failure_is_the_commands_failure(manager):
     said = manager.fails("subscribe", "home1", "lane", "--config", "rate=200kBps")
     assert said.startswith("home1 reports: lane failed: ImportError: no module named foo (order ")
     assert "ImportError" in manager.ok("status")
+
+
+def test_an_assignment_that_the_router_refuses_is_the_commands_failure(manager):
+    listener = manager.listening()
+    refused = {"type": "bad-signature", "title": "The signature does not verify", "detail": "the index was changed"}
+    listener.router.says = {"serial": listener.router.assignment.serial, "applied": False, "error": refused}
+    said = manager.fails("subscribe", "home1", "lane", "--config", "rate=200kBps")
+    assert said.startswith("home1 reports: the index was changed (order ")
+
+
+def test_another_service_that_fails_is_not_the_commands_failure(manager):
+    listener = manager.listening()
+    manager.ok("publish", manager.service("film"))
+    manager.ok("subscribe", "home1", "film", "--config", "rate=200kBps")
+    film = {"name": "film", "version": "1.0.0", "state": "failed", "since": None, "error": "no memory"}
+    lane = {"name": "lane", "version": "1.0.0", "state": "running", "since": 1, "error": None}
+    listener.router.says = {"applied": False, "services": [film, lane]}
+    assert "running after" in manager.ok("subscribe", "home1", "lane", "--config", "rate=200kBps")
+    assert "film failed: no memory" in manager.fails("push", "home1")
+
+
+def test_a_configuration_that_the_service_does_not_take_is_the_commands_failure(manager):
+    listener = manager.listening()
+    manager.ok("subscribe", "home1", "lane", "--config", "rate=200kBps")
+    lane = {"name": "lane", "version": "1.0.0", "state": "running", "since": 1, "error": "the line has 1 kB/s left"}
+    listener.router.says = {"applied": False, "services": [lane]}
+    said = manager.fails("configure", "home1", "lane", "rate=900mbit")
+    assert said.startswith("home1 reports: lane: the line has 1 kB/s left (order ")
+
+
+def test_a_router_that_is_off_is_told_of(manager, monkeypatch):
+    monkeypatch.setattr(push, "PULL_TIMEOUT", 0.05)
+    listener = manager.listening(deaf=100)
+    said = manager.fails("subscribe", "home1", "lane", "--config", "rate=200kBps")
+    assert said.startswith("home1 did not pull within 0.05 s of the push to 127.0.0.1; it will by itself")
+    listener.router.pull()
+    monkeypatch.setattr(push, "PULL_TIMEOUT", 10.0)
+    monkeypatch.setattr(push, "REPORT_TIMEOUT", 0.05)
+    listener.deaf = 0
+    listener.router.report = lambda: None
+    assert "home1 pulled, but did not report within 0.05 s" in manager.fails("configure", "home1", "lane", "rate=1mbit")
 
 
 def test_a_device_that_never_called_gets_it_with_its_first_pull(manager):

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from isdf.errors import NotFoundError, from_dict
-from isdf_manager import app
+from isdf_manager import app, authentication
 from isdf_manager.accesslog import masked
 
 API = yaml.safe_load((Path(__file__).parents[2] / "docs/reference/manager-api.yaml").read_text())
@@ -98,6 +98,15 @@ def test_an_assignment_only_to_its_device(router, manager):
     assert {(a.status_code, a.data) for a in refused} == {(401, refused[0].data)}
     assert refused[0].json["type"] == "unauthorized"
     assert router.request("GET", path(router)).status_code == 200
+
+
+def test_an_unknown_device_costs_the_same_work(router, monkeypatch):
+    compared = []
+    verify = authentication.wire.verify_request
+    monkeypatch.setattr(authentication.wire, "verify_request", lambda *a: compared.append(a) or verify(*a))
+    for name in ("home1", "nobody"):
+        assert router.request("GET", f"/device/{name}/assignment", key=os.urandom(32)).status_code == 401
+    assert len(compared) == 2
 
 
 def test_a_signature_is_of_one_path_and_body(router):

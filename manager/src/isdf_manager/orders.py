@@ -142,14 +142,12 @@ class Orders:
         """Orders whose time is over, or whose process died before they were sold, are to be withdrawn."""
         now = self._clock()
         over = sa.and_(table.c.state == "active", table.c.until <= now)
-        abandoned = table.c.state == "ordered"
+        done = _free(sa.select(table), now).where(sa.or_(over, table.c.state == "ordered"))
         with self._store.read() as connection:
-            found = connection.execute(_free(sa.select(table.c.id), now).where(sa.or_(over, abandoned))).first()
-        if found is None:
-            return
+            if connection.execute(done.limit(1)).first() is None:
+                return
         with self._store.write() as connection:
-            rows = connection.execute(_free(sa.select(table), now).where(sa.or_(over, abandoned))).all()
-            for row in rows:
+            for row in connection.execute(done).all():
                 values = {"state": "ending", "next_config": None, "attempts": 0, "retry_at": 0}
                 connection.execute(table.update().where(table.c.id == row.id).values(values))
                 action = "abandoned" if row.state == "ordered" else "over"
@@ -158,10 +156,16 @@ class Orders:
     def owed(self) -> list[str]:
         """Orders for which a hook is to be called now: withdrawn, or set back after a `configure` that died."""
         now = self._clock()
+        ending = table.c.state == "ending"
         half_done = sa.and_(table.c.state == "active", table.c.next_config.is_not(None))
-        due = sa.and_(sa.or_(table.c.state == "ending", half_done), table.c.retry_at <= now)
         with self._store.read() as connection:
-            return list(connection.execute(_free(sa.select(table.c.id), now).where(due)).scalars())
+            return [
+                order
+                for kind in (ending, half_done)  # apart, for each has an index of its own
+                for order in connection.execute(
+                    _free(sa.select(table.c.id), now).where(kind, table.c.retry_at <= now)
+                ).scalars()
+            ]
 
     def settle(self, order: str) -> None:
         """One try at what is owed for `order`; the next comes later by itself if it fails."""
@@ -181,12 +185,12 @@ class Orders:
 
     def next_due(self) -> float | None:
         """When there will be something to do, in Unix seconds; None: nothing that is known now."""
-        when = sa.case(
-            (table.c.state == "active", sa.func.coalesce(table.c.until, 10**12)),
-            else_=sa.case((table.c.claim_until > table.c.retry_at, table.c.claim_until), else_=table.c.retry_at),
-        )
+        over = sa.select(sa.func.min(table.c.until)).where(table.c.state == "active")
+        again = sa.case((table.c.claim_until > table.c.retry_at, table.c.claim_until), else_=table.c.retry_at)
+        owed = sa.select(sa.func.min(again)).where(table.c.state.in_(("ordered", "ending")))
         with self._store.read() as connection:
-            return connection.execute(sa.select(sa.func.min(when)).where(table.c.state.in_(storage.OPEN))).scalar()
+            times = [connection.execute(query).scalar() for query in (over, owed)]
+        return min((t for t in times if t is not None), default=None)
 
     # The parts.
 

@@ -88,7 +88,8 @@ class Push:
         while True:
             seen = self._contact(device)
             report, late = seen.report, self._clock() >= begun + REPORT_TIMEOUT
-            if report is not None and report["serial"] >= serial and (seen.reported_at >= since or late):
+            fresh = seen.reported_at >= max(since, seen.pulled_at)
+            if report is not None and (report["serial"] >= serial or (fresh and report["error"])) and (fresh or late):
                 if reason := reports.failure(report, service):
                     raise ReportedFailureError(f"{device} reports: {reason}")
                 if word := _outcome(report, service, ends):

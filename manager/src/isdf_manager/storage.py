@@ -96,7 +96,10 @@ sa.Index(
     sqlite_where=order.c.state.in_(OPEN),
     postgresql_where=order.c.state.in_(OPEN),
 )
-sa.Index("open_orders", order.c.state, order.c.until)
+sa.Index("orders_of_device", order.c.device, order.c.state)
+sa.Index("orders_by_end", order.c.state, order.c.until)
+_CHANGING = order.c.next_config.is_not(None)
+sa.Index("orders_changing", order.c.state, order.c.retry_at, sqlite_where=_CHANGING, postgresql_where=_CHANGING)
 
 publication = sa.Table(
     "publication",
