@@ -1,5 +1,6 @@
 """Fixtures for tests that need a bus: with OPENWRT_ROOT set each runs against the stand-in and the real ubusd."""
 
+import functools
 import time
 
 import pytest
@@ -51,12 +52,16 @@ def connect(loop):
 @pytest.fixture
 def until(loop):
     """`until(condition)`: run the loop until `condition()` is true, which is then returned; it fails after 5 s."""
+    return functools.partial(settle, loop)
 
-    def run_until(condition, timeout=5.0):
-        deadline = time.monotonic() + timeout
-        while not (result := condition()):
-            assert time.monotonic() < deadline, f"it did not happen within {timeout} s"
-            loop.step(0.02)
-        return result
 
-    return run_until
+def settle(loop: Loop | None, condition, timeout: float = 5.0):
+    """Run `loop` (None: wait) until `condition()` is true, which is then returned; it fails after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not (result := condition()):
+        assert time.monotonic() < deadline, f"it did not happen within {timeout} s"
+        if loop:
+            loop.step(0.01)
+        else:
+            time.sleep(0.002)
+    return result

@@ -1,7 +1,8 @@
 """One supervised process of the stand-in procd: its description, its start, its end and what follows of it.
 
 Reference: openwrt/procd `service/instance.c`. A description with a fault makes an instance that is never started and
-not listed. The process dies with procd, however procd dies.
+not listed. As with procd, `no_new_privs` is shown and has no effect outside of a jail, and there are no jails here; a
+user that does not exist makes the process root's. The process dies with procd, however procd dies.
 """
 
 import ctypes
@@ -17,7 +18,7 @@ import time
 from pathlib import Path
 
 _LIBC = ctypes.CDLL(None, use_errno=True)  # loaded here, because a child between fork and exec must not
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_PR_SET_PDEATHSIG = 1
 _LIMITS = {"as", "core", "cpu", "data", "fsize", "memlock", "nofile", "nproc", "rss", "stack", "nice", "rtprio",
            "msgqueue", "sigpending"}  # fmt: skip
 _HANDLED = signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD
@@ -275,8 +276,6 @@ class Instance:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:
             os._exit(127)
-        if wanted.no_new_privs:
-            _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         os.execvpe(wanted.command[0], wanted.command, os.environ | wanted.env)
 
 
