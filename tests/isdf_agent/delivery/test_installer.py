@@ -120,6 +120,13 @@ def test_other_feeds_bring_nothing_along(box):
     assert box.opkg.installed() == {"isdf-service-tv": "1.0.0"}
 
 
+def test_no_opkg_is_told_in_a_sentence(box):
+    box.opkg._program = ["/nonexistent/opkg"]
+    assert box.install("tv", "1.0.0") == {
+        "isdf-service-tv": "/nonexistent/opkg does not start: No such file or directory"
+    }
+
+
 class Lock:
     """opkg's lock, as another opkg holds it: locks of one process do not exclude each other, so a child takes it."""
 

@@ -4,6 +4,8 @@ import pytest
 from fakes import Router
 from simulator import NOW, Operator
 
+from isdf_agent.delivery.retries import Retries
+
 
 @pytest.fixture
 def operator():
@@ -123,7 +125,7 @@ def test_what_failed_is_not_tried_again_by_the_next_pull_but_when_its_time_comes
     router.pull(eager=False)
     assert router.log == []
     router.services.broken.clear()
-    router.loop.advance(router.rollout.RETRY)
+    router.loop.advance(Retries.FIRST)
     assert router.services.versions() == {"tv": "1.0.0"}
     assert report(router)["tv"] == ("1.0.0", "running", None)
 
@@ -164,7 +166,7 @@ def test_a_service_that_was_ready_and_is_given_up_is_reported_and_started_again_
     router.services.on_failure("tv", "the process was ended by signal 9")
     assert report(router)["tv"][2] == "the process was ended by signal 9"
     router.clear()
-    router.loop.advance(router.rollout.RETRY)
+    router.loop.advance(Retries.FIRST)
     assert router.log == [("start", "tv", "1.0.0")]
     assert report(router)["tv"] == ("1.0.0", "running", None)
 
@@ -253,6 +255,16 @@ def test_a_full_flash_changes_nothing_that_runs(router, operator, monkeypatch):
     monkeypatch.undo()
     router.pull()
     assert router.services.versions() == {"tv": "1.1.0"}
+
+
+def test_a_fault_in_the_agent_itself_fails_the_service_and_not_delivery(router, operator, monkeypatch):
+    monkeypatch.setattr(router.installer, "install", lambda packages, done: 1 / 0)
+    router.pull()
+    assert report(router)["tv"] == ("1.0.0", "failed", "a fault in the agent: ZeroDivisionError('division by zero')")
+    monkeypatch.undo()
+    operator.subscribe("vpn")
+    router.pull()
+    assert router.services.versions() == {"tv": "1.0.0", "vpn": "1.0.0"}
 
 
 # -- passes and time

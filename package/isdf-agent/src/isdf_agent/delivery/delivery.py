@@ -249,7 +249,12 @@ class Delivery:
                 done(status, output)
 
         argv = [sys.executable, "-m", module]
-        child = self._loop.child(argv, ended, stdin=json.dumps(parameters).encode(), timeout=self.DEADLINE + 5)
+        try:
+            child = self._loop.child(argv, ended, stdin=json.dumps(parameters).encode(), timeout=self.DEADLINE + 5)
+        except OSError as error:  # no memory for another process, for example
+            log.error("%s does not start: %s", module, error)
+            self._loop.after(0, lambda: done(1, b""))
+            return
         self._children.append(child)
 
 

@@ -96,7 +96,10 @@ class Opkg:
         until = self._loop.after(self._patience, lambda: None)
 
         def attempt() -> None:
-            self._loop.child(argv + words, ended, timeout=self._timeout, env=environment, stderr=subprocess.STDOUT)
+            try:
+                self._loop.child(argv + words, ended, timeout=self._timeout, env=environment, stderr=subprocess.STDOUT)
+            except OSError as error:
+                done(f"{argv[0]} does not start: {error.strerror or error}")
 
         def ended(status: int, printed: bytes) -> None:
             output = printed.decode(errors="replace")
@@ -110,7 +113,7 @@ class Opkg:
 
 
 def _why(output: str) -> str:
-    """opkg's last words, of which the first line with a star is the most telling."""
+    """What opkg calls errors, or else its last line."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    starred = [line.lstrip("* ") for line in lines if line.startswith("*")]
-    return (starred or lines or ["opkg said nothing"])[0 if starred else -1][:300]
+    errors = [line.lstrip("* ") for line in lines if line.startswith("*")]
+    return "; ".join(errors)[:500] or (lines[-1][:500] if lines else "opkg said nothing")

@@ -20,9 +20,10 @@ from isdf.loop import Loop, Timer
 from . import steps
 from .clock import Clock, Passes
 from .installer import PREFIX
-from .journal import Failure, Journal, Received, identity
+from .journal import Journal, Received, identity
 from .plan import plan
 from .ports import Installer, Services
+from .retries import Retries
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,6 @@ class Rollout:
     PATIENCE = (
         660.0  # seconds for a service to answer at all; how long it may take to be ready is the supervisor's matter
     )
-    RETRY, RETRY_MAX = 900.0, 86400.0  # seconds until a failed entry is tried again by itself; doubled each time
 
     def __init__(
         self, loop: Loop, services: Services, installer: Installer, journal: Journal, clock: Clock, *,
@@ -51,7 +51,7 @@ class Rollout:
             clock.learn(self.received.assignment.issued)
         self._passes = Passes(clock, journal.passes())
         self._saved_at = clock.monotonic()
-        self._retry_at: dict[str, float] = {}  # monotonic, by name
+        self._retries = Retries(clock, self._state.failed)
         self._staged: dict[str, Path] = {}
         self._timer: Timer | None = None
         self._busy = False
@@ -134,30 +134,34 @@ class Rollout:
         try:
             return (yield from self._settle(received, staged, eager))
         except OSError as error:  # the flash is full or worn; what ran runs on
-            log.error("the assignment is not carried out: %s", error)
-            for entry in received.assignment.services:
-                if identity(entry) != identity(self._state.running.get(entry.name, entry)):
-                    self._fail(entry, f"the router's flash could not be written: {error.strerror or error}")
-            return True
+            reason = f"the router's flash could not be written: {error.strerror or error}"
+        except Exception as error:  # a fault of ours must not end delivery for good
+            log.exception("the assignment is not carried out")
+            reason = f"a fault in the agent: {error!r}"
+        for entry in received.assignment.services:
+            before = self._state.running.get(entry.name)
+            if self._may_run(entry) and (before is None or identity(before) != identity(entry)):
+                self._fail(entry, reason)
+        return True
 
     def _settle(self, received: Received, staged: dict, eager: bool) -> Generator[steps.Step, object, bool]:
         assignment, state = received.assignment, self._state
         self._clock.learn(assignment.issued)
         self.received = received
-        self._staged |= staged
+        self._staged = {sha256: path for sha256, path in (self._staged | staged).items() if path.is_file()}
         wanted = {e.name: e for e in assignment.services if self._may_run(e)}
-        target = {name: e for name, e in wanted.items() if self._may_try(e, eager)}
+        target = {name: e for name, e in wanted.items() if self._retries.may_try(e, eager)}
         held = wanted.keys() - target.keys()
         for name in held:
             before = state.running.get(name)
-            if before and identity(before) != state.failed[name].identity:
+            if before and not self._retries.is_of(before):
                 target[name] = before
         here = {e.sha256 for e in assignment.services if e.sha256 in self._staged or self._journal.package(e)}
         self.missing = {e.sha256 for e in wanted.values()} - here
         installed = self._installer.installed()
         todo = plan(
             target, held, ready=state.running, installed=installed, versions=self._services.versions(),
-            failed={n for n, f in state.failed.items() if n in target and f.identity == identity(target[n])},
+            failed={name for name, e in target.items() if self._retries.is_of(e)},
         )  # fmt: skip
         fresh = {n: e for n, e in todo.fresh.items() if e.sha256 in here or self._journal.package(e)}
         if not todo.empty or any(self._journal.package(e) is None for e in assignment.services if e.sha256 in here):
@@ -174,8 +178,8 @@ class Rollout:
         packages = [PREFIX + name for name in sorted(todo.gone) if PREFIX + name in installed]
         yield lambda done: self._installer.remove(packages, done)
 
-        known = {e.name for e in assignment.services}
-        state.failed = {name: failure for name, failure in state.failed.items() if name in known}
+        for name in state.failed.keys() - {e.name for e in assignment.services}:
+            self._retries.forget(name)
         keep = {e.sha256 for e in assignment.services if self._passes.state(e) != "ended"}
         self._journal.finish(received, state, keep | {e.sha256 for e in state.running.values()})
         self._save_passes()
@@ -249,29 +253,13 @@ class Rollout:
         overdue = self._clock.now() - self.received.assignment.expires >= self._grace
         return self._passes.state(entry) == "open" and not (overdue and entry.until is None)
 
-    def _may_try(self, entry: Entry, eager: bool) -> bool:
-        failure = self._state.failed.get(entry.name)
-        if eager or failure is None or failure.identity != identity(entry):
-            return True
-        now, after = self._clock.monotonic(), self._retry_after(failure)
-        due = now >= self._retry_at.setdefault(entry.name, now + after)
-        if due:
-            self._retry_at[entry.name] = now + after  # even if its package has to be fetched first
-        return due
-
-    def _retry_after(self, failure: Failure) -> float:
-        return min(self.RETRY * 2 ** (failure.tries - 1), self.RETRY_MAX)
-
     def _fail(self, entry: Entry, reason: str) -> None:
         log.error("service %s %s: %s", entry.name, entry.version, reason)
-        before = self._state.failed.get(entry.name)
-        tries = before.tries + 1 if before and before.identity == identity(entry) else 1
-        failure = self._state.failed[entry.name] = Failure(identity(entry), reason, tries)
-        self._retry_at[entry.name] = self._clock.monotonic() + self._retry_after(failure)
+        self._retries.note(entry, reason)
 
     def _ended_well(self, entry: Entry) -> None:
         self._state.running[entry.name] = entry
-        self._state.failed.pop(entry.name, None)
+        self._retries.forget(entry.name)
 
     # -- time
 
@@ -283,25 +271,21 @@ class Rollout:
             return
         entries = self.received.assignment.services
         before = {e.name: self._may_run(e) for e in entries}
-        monotonic = self._clock.monotonic
 
         def look() -> None:
-            if monotonic() - self._saved_at >= self.SAVE:
+            if self._clock.monotonic() - self._saved_at >= self.SAVE:
                 self._save_passes()
-            retry = any(name in self._state.failed and at <= monotonic() for name, at in self._retry_at.items())
-            if retry or {e.name: self._may_run(e) for e in entries} != before:
+            if self._retries.wait() == 0.0 or {e.name: self._may_run(e) for e in entries} != before:
                 self.settle()
             else:
                 self._look_again()
 
         change = self._passes.next_change(entries)
         overdue = self.received.assignment.expires + self._grace - self._clock.now()
-        waits = [max(0.0, at - monotonic()) for name, at in self._retry_at.items() if name in self._state.failed]
-        if overdue > 0:
-            waits.append(overdue)
+        waits = [self.SAVE, self._retries.wait(), overdue if overdue > 0 else None]
         if change is not None:
             waits += [change, self.LOOK]  # the clock may be set meanwhile
-        self._timer = self._loop.after(min([*waits, self.SAVE]), look)
+        self._timer = self._loop.after(min(wait for wait in waits if wait is not None), look)
 
     def _save_passes(self) -> None:
         self._saved_at = self._clock.monotonic()

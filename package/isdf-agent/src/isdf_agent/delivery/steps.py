@@ -14,15 +14,31 @@ Step = Callable[[Callable[[Any], None]], None]
 
 
 def run(sequence: Generator[Step, Any, Any], done: Callable[[Any], None]) -> None:
-    """Run `sequence`, and call `done` with what it returns. It handles its own exceptions: there is no caller left."""
+    """Run `sequence`, and call `done` with what it returns.
 
-    def go_on(value: Any) -> None:
+    A step that cannot even begin raises inside the sequence, at its `yield`. What the sequence itself does not catch is
+    raised to whoever ended the last step.
+    """
+
+    def go_on(value: Any, error: Exception | None = None) -> None:
         try:
-            step = sequence.send(value)
+            step = sequence.throw(error) if error else sequence.send(value)
         except StopIteration as end:
             done(end.value)
             return
-        step(go_on)
+        over = False
+
+        def ended(result: Any) -> None:
+            nonlocal over
+            over = True
+            go_on(result)
+
+        try:
+            step(ended)
+        except Exception as failure:
+            if over:
+                raise  # of what came after the step
+            go_on(None, failure)
 
     go_on(None)
 
