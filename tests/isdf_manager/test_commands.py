@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,7 +12,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from isdf.formats import ipk
 from isdf_agent import config as agent_config
-from isdf_manager import catalogue, clock, storage
+from isdf_manager import catalogue, clock, home, manifest, storage
 from isdf_manager.manifest import version_key
 
 
@@ -194,3 +195,25 @@ def test_times_are_written_so_that_people_read_them():
     assert clock.parse_time("2026-09-21T14:13:20Z") == clock.parse_time("@1790000000") == 1_790_000_000
     told = [clock.format_length(s) for s in (0, 59.6, 725, 7200, 12000, 5 * 86400 + 7300)]
     assert told == ["0s", "1m", "12m 5s", "2h", "3h 20m", "5d 2h"]
+
+
+def test_each_key_of_manager_yaml_is_documented():
+    text = (Path(__file__).parents[2] / "docs/reference/manager-yaml.md").read_text()
+    assert all(f"`{key}`" in text for key in home.KEYS)
+
+
+def test_each_key_of_service_yaml_is_documented():
+    text = (Path(__file__).parents[2] / "docs/reference/service-yaml.md").read_text()
+    keys = manifest.SCHEMA["properties"]
+    assert all(f"\n| `{key}` | {'yes' if key in manifest.SCHEMA['required'] else 'no'} |" in text for key in keys)
+    assert all(f"\n| `{verb}` |" in text for verb in keys["may"]["properties"])
+    example = manifest.parse(text.split("```yaml\n")[1].split("```")[0])
+    assert example["name"] == "pay-per-site"
+
+
+def test_pay_per_site_can_be_published(manager):
+    manager.ok("publish", Path(__file__).parents[2] / "feed/pay-per-site")
+    router = manager.router()
+    manager.ok("subscribe", "home1", "pay-per-site", "--config", "sites=tv.example,*.film.example", "rate=200kBps")
+    router.pull()
+    assert router.runs() == {"pay-per-site": {"sites": ["tv.example", "*.film.example"], "rate": "200kBps"}}

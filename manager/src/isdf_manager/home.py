@@ -26,7 +26,7 @@ from .storage import Storage
 
 DEFAULT_URL = "http://localhost:8080"
 TEMPLATE = """\
-# The services manager's configuration; docs/operate.md tells what each line does.
+# The services manager's configuration; docs/reference/manager-yaml.md explains each line.
 url: {url}                  # as the routers reach it
 listen: ["[::]:8080"]       # both IPv6 and IPv4
 threads: 16
@@ -36,7 +36,7 @@ threads: 16
 #   pay-per-site: {{command: [/usr/local/sbin/edge-rate], timeout: 10}}
 #   vpn: {{url: "https://core.example/isdf", key: a-long-secret}}
 """
-_KEYS = {"url", "listen", "threads", "workers", "trusted_proxies", "database", "provision"}
+KEYS = {"url", "listen", "threads", "workers", "trusted_proxies", "database", "provision"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +125,8 @@ def parse_config(text: str, environment: dict, folder: Path) -> Config:
         raise InvalidError(f"is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise InvalidError("is not a table of keys and values")
-    if unknown := sorted(map(str, set(values) - _KEYS)):
-        raise InvalidError(f"has the unknown key '{unknown[0]}'; known are {', '.join(sorted(_KEYS))}")
+    if unknown := sorted(map(str, set(values) - KEYS)):
+        raise InvalidError(f"has the unknown key '{unknown[0]}'; known are {', '.join(sorted(KEYS))}")
     for key in ("url", "database"):
         if value := environment.get(f"ISDF_MANAGER_{key.upper()}"):
             values[key] = value
