@@ -22,6 +22,7 @@ def opkg():
     return STAND_INS["opkg"]
 
 
+@pytest.mark.system
 @settings(max_examples=60, deadline=None)
 @given(version_texts, version_texts)
 def test_versions_have_dpkgs_order(one, other):
@@ -42,11 +43,13 @@ def test_examples_of_the_order(one, operator, other):
     assert versions.satisfies(one, operator, other)
 
 
+@pytest.mark.system
 def test_a_package_with_what_it_does_not_know_is_said(router, feed):
     _, _, errors = router.opkg("install", feed.add("isdf-service-y", Conflicts="busybox"))
     assert any("has Conflicts, which the stand-in does not know" in line for line in errors)
 
 
+@pytest.mark.system
 def test_a_feed_may_be_a_folder_or_want_a_password(tmp_path, feed, opkg):
     feed.add(X)
     feed.publish()
@@ -80,6 +83,7 @@ def test_options_stand_anywhere(capsys, tmp_path, monkeypatch):
     assert seen["values"] == {"offline_root": "root", "tmp_dir": "tmp"}
 
 
+@pytest.mark.system
 def test_it_starts_quickly(router, feed):
     durations = []
     for _ in range(3):

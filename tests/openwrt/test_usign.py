@@ -1,16 +1,15 @@
-"""The stand-in `usign` against the library `cryptography`, Debian's signify, and OpenWrt's own where it is there."""
+"""The stand-in `usign` against Debian's signify and, where it is there, OpenWrt's own."""
 
 import subprocess
 import time
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from isdf.formats import usign as usign_format
-from openwrt import ed25519
 from openwrt.programs import STAND_INS, choices
+
+pytestmark = pytest.mark.system
 
 
 def run(argv, folder, **options):
@@ -34,34 +33,6 @@ def signed(tmp_path, program):
     (tmp_path / "message").write_bytes(b"a message of some length\n")
     assert usign(tmp_path, "-S", "-m", "message", "-s", "key.sec", program=program) == (0, "", "")
     return tmp_path
-
-
-@settings(max_examples=15, deadline=None)
-@given(st.binary(min_size=32, max_size=32), st.binary(max_size=300))
-def test_ed25519_is_that_of_cryptography(seed, message):
-    key = Ed25519PrivateKey.from_private_bytes(seed)
-    assert ed25519.public_key(seed) == key.public_key().public_bytes_raw()
-    assert ed25519.sign(seed, message) == key.sign(message)
-    assert ed25519.verify(ed25519.public_key(seed), key.sign(message), message)
-    assert not ed25519.verify(ed25519.public_key(seed), key.sign(message), message + b"x")
-
-
-def test_ed25519_refuses_what_rfc_8032_refuses():
-    seed = bytes(32)
-    public, signature = ed25519.public_key(seed), ed25519.sign(seed, b"m")
-    scalar = int.from_bytes(signature[32:], "little")
-    malleable = signature[:32] + (scalar + ed25519.ORDER).to_bytes(32, "little")
-    assert not ed25519.verify(public, malleable, b"m")
-    assert not ed25519.verify(b"\xff" * 32, signature, b"m")
-    assert not ed25519.verify(public, signature[:63], b"m")
-
-
-def test_the_vector_of_rfc_8032():
-    seed = bytes.fromhex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb")
-    assert ed25519.sign(seed, b"\x72").hex() == (
-        "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
-        "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"
-    )
 
 
 def test_it_verifies_what_it_signs(signed, program):

@@ -1,9 +1,9 @@
 """The text of `control`, `Packages` and opkg's `status`: fields in stanzas, stanzas separated by an empty line.
 
 Reference: opkg-lede `libopkg/pkg_parse.c`. It reads line by line, knows a field by the *beginning* of its name, and
-continues a value on a line that begins with a blank in `Description` and `Conffiles` alone. What it would take
-otherwise than it looks (the same field twice, a continued `Depends`, a line without a colon), or crash on (a `Depends`
-that is empty or ends with a comma or a blank), is refused here.
+continues a value on a line that begins with a blank in `Description` and `Conffiles` alone. What it takes otherwise
+than it looks (the same field twice, a continued `Depends`, a line without a colon) is refused here, and so is a
+`Depends` that is empty or ends with a comma or a blank: on some of these it crashes, for every package of the list.
 """
 
 from __future__ import annotations
