@@ -19,6 +19,7 @@ table inet fw4 {
     chain forward { type filter hook forward priority filter; policy drop;
         ct state established,related accept
         iifname { "br-lan", "guest" } accept
+        udp dport 7000 accept
     }
     chain srcnat { type nat hook postrouting priority srcnat; oifname "wan" masquerade; }
 }
@@ -41,6 +42,9 @@ class Host:
         own = os.readlink("/proc/self/ns/user") == os.readlink(f"/proc/{self.pid}/ns/user")
         self.enter = ["nsenter", "-t", self.pid, "-n", *([] if own else ["-U", "--preserve-credentials"])]
 
+        # Without it a host is silent in IPv6 for its first one or two seconds (duplicate address detection).
+        self.run("echo 0 > /proc/sys/net/ipv6/conf/default/dad_transmits")
+
     def run(self, command, **options):
         """Run a shell command and return what it printed."""
         done = subprocess.run(
@@ -53,8 +57,7 @@ class Host:
         return subprocess.Popen([*self.enter, *argv], **options)
 
     def close(self):
-        self._keeper.stdin.close()
-        self._keeper.wait()
+        self._keeper.communicate()
 
 
 class Traffic:

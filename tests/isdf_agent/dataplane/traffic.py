@@ -95,13 +95,24 @@ def main():
                 return
             else:
                 say(received=seen, late=late, highest=highest)
+    elif mode == "udp-spray":
+        say(ready=True)
+        for line in sys.stdin:
+            for local_port, remote, remote_port in json.loads(line):
+                with socket.socket(family(remote), socket.SOCK_DGRAM) as udp:
+                    udp.bind(("", local_port))
+                    udp.sendto(b"x", (remote, remote_port))
+            say(sent=True)
     elif mode == "udp-send":
         udp = socket.socket(family(address), socket.SOCK_DGRAM)
         gap, number, due = 1 / float(sys.argv[4]), 0, time.monotonic()
+        most = int(sys.argv[5]) if len(sys.argv) > 5 else 1 << 40
         say(ready=True)
         while True:
-            udp.sendto(number.to_bytes(8, "big") + bytes(992), (address, port))
-            number, due = number + 1, due + gap
+            if number < most:
+                udp.sendto(number.to_bytes(8, "big") + bytes(992), (address, port))
+                number += 1
+            due += gap
             if select.select([sys.stdin], [], [], max(0, due - time.monotonic()))[0]:
                 say(sent=number)
                 return

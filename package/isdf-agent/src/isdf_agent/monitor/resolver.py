@@ -1,7 +1,7 @@
-"""Asks the name servers of resolv.conf for the addresses of a name, without blocking: one socket, the loop's timers.
+"""Names resolved without blocking: A and AAAA asked of the name servers of resolv.conf, by UDP.
 
-The answer itself is not used: it passes the kernel as any other, and is learned there (`names`). Asked are A and AAAA;
-the name counts as found when one of them gives an address.
+The resolver of libc would block the agent's only thread, or need a second one. Reference: RFC 1035 section 7, RFC 5452
+(random ids and ports), resolv.conf(5).
 """
 
 from __future__ import annotations
@@ -13,102 +13,121 @@ from collections.abc import Callable
 from pathlib import Path
 
 from isdf.errors import FormatError, HostNotFoundError, IsdfError, UnavailableError
-from isdf.loop import Loop
+from isdf.model import parse_host
 
 from .analyzers import dns
 
 log = logging.getLogger(__name__)
-
 RESOLV_CONF = Path("/etc/resolv.conf")
-Answers = list[tuple[str, str, int]]  # name, address, TTL in seconds
-Done = Callable[[IsdfError | None, Answers], None]
+TIMEOUTS = (1.0, 2.0)  # seconds to wait for each server, in the first and the second round
+MAX_SERVERS = 3
+
+Addresses = list[tuple[str, float]]  # address and TTL in seconds
+Done = Callable[[Addresses, IsdfError | None], None]
 
 
 class Resolver:
-    """`resolve(name, done)` calls `done(error, answers)` once: `HostNotFoundError`, `UnavailableError` or None."""
+    """`resolve(name, done)`: `done(addresses, None)`, or `done([], error)` with `HostNotFoundError` or
+    `UnavailableError`; never before `resolve` has returned."""
 
-    TRIES = 0.4, 0.8, 1.6  # seconds to wait for each try; each goes to all name servers
-
-    def __init__(self, loop: Loop, resolv_conf: Path = RESOLV_CONF, port: int = dns.PORT) -> None:
+    def __init__(self, loop, resolv_conf: Path = RESOLV_CONF, port: int = 53) -> None:
         self._loop, self._resolv_conf, self._port = loop, resolv_conf, port
 
     def resolve(self, name: str, done: Done) -> None:
-        _Lookup(self._loop, name, self._servers(), self.TRIES, done)
+        """Ask for both families; one that answers is enough."""
+        name = parse_host(name)
+        if name.startswith("*."):
+            raise HostNotFoundError(f"{name} is a pattern; it has no addresses of its own")
+        results: dict[int, object] = {}
 
-    def _servers(self) -> list[tuple[str, int]]:
+        def one(kind: int, result) -> None:
+            results[kind] = result
+            if len(results) == 2:
+                done(*_together(name, results))
+
+        servers = [(server, wait) for wait in TIMEOUTS for server in name_servers(self._resolv_conf)]
+        for kind in (dns.A, dns.AAAA):
+            _Question(self._loop, name, kind, servers, self._port, lambda r, kind=kind: one(kind, r))
+
+
+class _Question:
+    """One type of record of one name, asked of one server after the other. Ends with `done(addresses | error)`."""
+
+    def __init__(self, loop, name: str, kind: int, tries: list, port: int, done: Callable) -> None:
+        self._loop, self._name, self._kind, self._port, self._done = loop, name, kind, port, done
+        self._tries = iter(tries)
+        self._socket: socket.socket | None = None
+        self._timer = loop.after(0, self._ask)
+
+    def _ask(self) -> None:
+        self._hang_up()
+        server, wait = next(self._tries, (None, 0))
+        if server is None:
+            self._done(UnavailableError(f"no name server answers for {self._name}"))
+            return
+        self._timer = self._loop.after(wait, self._ask)
+        self._id = secrets.randbelow(1 << 16)
         try:
-            lines = self._resolv_conf.read_text(errors="replace").splitlines()
+            family, kind, _, _, address = socket.getaddrinfo(
+                server, self._port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST
+            )[0]
+            # A socket for each question: the kernel gives it a random port, and lets only this server answer to it.
+            self._socket = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+            self._socket.connect(address)
+            self._socket.send(dns.query(self._id, self._name, self._kind))
         except OSError:
-            lines = []
-        words = [line.split() for line in lines]
-        return [(w[1], self._port) for w in words if len(w) > 1 and w[0] == "nameserver"][:3]
-
-
-class _Lookup:
-    """One name: a socket for each family of name server, with a source port of its own, and random identifiers."""
-
-    def __init__(
-        self, loop: Loop, name: str, servers: list[tuple[str, int]], tries: tuple[float, ...], done: Done
-    ) -> None:
-        self._loop, self._name, self._servers, self._done = loop, name, servers, done
-        self._tries = list(tries)
-        self._asked = {kind: secrets.randbelow(1 << 16) for kind in (dns.A, dns.AAAA)}
-        self._answers: Answers = []
-        self._missing: set[int] = set()  # types for which the name does not exist
-        self._sockets: dict[int, socket.socket] = {}
-        self._timer = loop.after(0, self._try)
-
-    def _try(self) -> None:
-        if not self._tries or not self._servers:
-            why = "no name server answers for it" if self._servers else "there is no name server in resolv.conf"
-            self._end(None if self._answers else UnavailableError(f"host {self._name} is not known yet: {why}"))
+            self._next()  # no route to this one
             return
-        for address in self._servers:
-            family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-            for kind, identifier in self._asked.items():
-                try:
-                    self._socket(family).sendto(dns.question(identifier, self._name, kind), address)
-                except OSError as error:
-                    log.debug("asking %s: %s", address[0], error)
-        self._timer = self._loop.after(self._tries.pop(0), self._try)
+        self._loop.watch(self._socket.fileno(), self._readable)
 
-    def _socket(self, family: int) -> socket.socket:
-        if family not in self._sockets:
-            made = self._sockets[family] = socket.socket(family, socket.SOCK_DGRAM)
-            made.setblocking(False)
-            self._loop.watch(made.fileno(), lambda: self._readable(made))
-        return self._sockets[family]
-
-    def _readable(self, readable: socket.socket) -> None:
-        try:
-            data, sender = readable.recvfrom(4096)
-        except OSError:  # for one, a name server whose host refuses the port
-            return
-        if sender[:2] not in self._servers:
-            return
-        try:
-            message = dns.parse(data)
-        except FormatError:
-            return
-        fits = message.response and message.name == self._name and self._asked.get(message.type) == message.id
-        if not fits or message.rcode not in (dns.NO_ERROR, dns.NX_DOMAIN):
-            return
-        del self._asked[message.type]
-        self._answers += dns.addresses(message)
-        if message.rcode == dns.NX_DOMAIN:
-            self._missing.add(message.type)
-        if self._asked:
-            return
-        if self._answers:
-            self._end(None)
-        elif self._missing:
-            self._end(HostNotFoundError(f"host {self._name} does not exist; look at its spelling"))
-        else:
-            self._end(HostNotFoundError(f"host {self._name} has no address"))
-
-    def _end(self, error: IsdfError | None) -> None:
+    def _next(self) -> None:
+        """The next server, in the next round of the loop."""
         self._timer.cancel()
-        for opened in self._sockets.values():
-            self._loop.watch(opened.fileno(), None)
-            opened.close()
-        self._done(error, self._answers)
+        self._timer = self._loop.after(0, self._ask)
+
+    def _readable(self) -> None:
+        try:
+            answer = dns.parse(self._socket.recv(4096))
+        except (OSError, FormatError) as error:
+            if isinstance(error, OSError):  # nobody listens there
+                self._next()
+            return
+        if (answer.id, answer.name, answer.kind) != (self._id, self._name, self._kind):
+            return  # not for this question; the right answer may still come
+        if answer.rcode not in (0, dns.NXDOMAIN) or (answer.truncated and not answer.addresses):
+            self._next()
+            return
+        self._timer.cancel()
+        self._hang_up()
+        if answer.rcode == dns.NXDOMAIN:
+            self._done(HostNotFoundError(f"the name servers know no host {self._name}"))
+        else:
+            self._done([(a.address, float(a.ttl)) for a in answer.addresses])
+
+    def _hang_up(self) -> None:
+        if self._socket is not None:
+            self._loop.watch(self._socket.fileno(), None)
+            self._socket.close()
+            self._socket = None
+
+
+def name_servers(resolv_conf: Path) -> list[str]:
+    """The first servers of resolv.conf; the local one where it names none."""
+    try:
+        lines = resolv_conf.read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    words = [line.split() for line in lines]
+    return [w[1] for w in words if len(w) > 1 and w[0] == "nameserver"][:MAX_SERVERS] or ["127.0.0.1"]
+
+
+def _together(name: str, results: dict[int, object]) -> tuple[Addresses, IsdfError | None]:
+    """What both families gave: any address is a success, and that the name does not exist is an answer."""
+    addresses = [pair for result in results.values() if isinstance(result, list) for pair in result]
+    if addresses:
+        return addresses, None
+    errors = [result for result in results.values() if isinstance(result, IsdfError)]
+    for error in errors:
+        if isinstance(error, HostNotFoundError):
+            return [], error
+    return [], errors[0] if errors else HostNotFoundError(f"host {name} has no address")

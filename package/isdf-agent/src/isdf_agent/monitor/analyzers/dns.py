@@ -1,155 +1,143 @@
-"""DNS messages: a question to ask, and the addresses that an answer gives to which names. Pure, bounded.
+"""DNS messages: the addresses that an answer gives a name, and the question that asks for them. Pure and bounded.
 
-Reference: RFC 1035 section 4 (message, compression), RFC 3596 (AAAA), RFC 2181 section 8 (a TTL has 31 bits).
-Compression may only point backwards, so that a name ends; a name that is not text of a host is passed over.
+    header      id 2, flags 2 (QR 0x8000, TC 0x0200, RCODE 0x000f), counts of question, answer, authority, additional
+    question    name, type 2, class 2
+    record      name, type 2, class 2, ttl 4, length 2, data: A 4 bytes, AAAA 16 bytes, CNAME a name
+    name        labels of a length byte (1 to 63) and so many bytes, to a 0; 0xC0 and 14 bits point to an earlier name
+
+Reference: RFC 1035 sections 4.1 and 2.3.4 (sizes); RFC 3596 (AAAA); RFC 2181 section 8 (TTL).
 """
 
 from __future__ import annotations
 
-import ipaddress
+import socket
 import struct
 from dataclasses import dataclass
 
 from isdf.errors import FormatError
 
-A, CNAME, AAAA = 1, 5, 28
-NO_ERROR, NX_DOMAIN = 0, 3
-PORT = 53
-
+A, CNAME, AAAA, IN = 1, 5, 28, 1
+NXDOMAIN = 3
+MAX_RECORDS = 100  # looked at in one answer
+MAX_CHAIN = 16  # names from the question to an address
 _HEADER = struct.Struct(">HHHHHH")
 _RECORD = struct.Struct(">HHIH")
-_MAX_RECORDS = 128
-_MAX_CHAIN = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """A resource record of class IN; `data` is an address, a name (CNAME) or None for other types."""
+class Address:
+    """`names`: the question's name and the CNAMEs after it, up to the one that has the address. `ttl` of the whole
+    chain, in seconds."""
 
-    name: str | None
-    type: int
+    names: tuple[str, ...]
+    address: str
     ttl: int
-    data: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """A message with one question. `truncated`: the rest comes over TCP only."""
+class Answer:
+    """`kind` is the type that was asked for; names are in lower case without the last dot."""
 
     id: int
-    response: bool
-    truncated: bool
-    rcode: int
     name: str
-    type: int
-    answers: tuple[Record, ...]
+    kind: int
+    rcode: int
+    truncated: bool
+    addresses: tuple[Address, ...]
 
 
-def question(identifier: int, name: str, kind: int) -> bytes:
-    """A recursive question for the records of type `kind` of `name` (as `isdf.model.parse_host` gives it)."""
+def query(number: int, name: str, kind: int) -> bytes:
+    """The message that asks for `name`'s records of type `kind`, recursion desired."""
     labels = b"".join(bytes([len(label)]) + label for label in name.encode("ascii").split(b"."))
-    return _HEADER.pack(identifier, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack(">HH", kind, 1)
+    return _HEADER.pack(number, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack(">HH", kind, IN)
 
 
-def parse(data: bytes) -> Message:
-    """The message in `data`; `FormatError` where it is none, or has not exactly one question.
+def parse(message: bytes) -> Answer:
+    """An answer to one question; else `FormatError`.
 
-    Records that are cut off at the end (a snapshot of a packet, a truncated answer) are left out.
+    Believed are only records of the answer section that a chain of CNAMEs leads to from the question. A message that is
+    cut off (by NFLOG's snap length) gives what stands before the cut.
     """
-    if len(data) < _HEADER.size:
-        raise FormatError(f"a DNS message has a header of {_HEADER.size} bytes, this has {len(data)}")
-    identifier, flags, questions, answers, _, _ = _HEADER.unpack_from(data)
+    if len(message) < _HEADER.size:
+        raise FormatError("DNS message without a header")
+    number, flags, questions, answers, _, _ = _HEADER.unpack_from(message)
+    if not flags & 0x8000 or flags & 0x7800:
+        raise FormatError("DNS message that is no answer to a query")
     if questions != 1:
-        raise FormatError(f"a DNS message has {questions} questions instead of one")
-    name, position = _name(data, _HEADER.size)
-    if name is None or position + 4 > len(data):
-        raise FormatError("the question of a DNS message is cut off or not for a host")
-    kind, network = struct.unpack_from(">HH", data, position)
-    if network != 1:
-        raise FormatError(f"a DNS message is of class {network} instead of the Internet's")
-    found, position = [], position + 4
-    for _ in range(min(answers, _MAX_RECORDS)):
+        raise FormatError(f"DNS answer to {questions} questions")
+    name, at = _name(message, _HEADER.size)
+    if at + 4 > len(message):
+        raise FormatError("DNS question that is cut off")
+    kind, klass = struct.unpack_from(">HH", message, at)
+    if klass != IN:
+        raise FormatError(f"DNS question of class {klass}")
+    aliases, found = _records(message, at + 4, min(answers, MAX_RECORDS))
+    return Answer(number, name, kind, flags & 0xF, bool(flags & 0x0200), _follow(name, aliases, found))
+
+
+def _records(message: bytes, at: int, count: int) -> tuple[dict, dict]:
+    """CNAMEs by their owner, and addresses by their owner, each with its TTL."""
+    aliases: dict[str, tuple[str, int]] = {}
+    found: dict[str, list[tuple[str, int]]] = {}
+    for _ in range(count):
         try:
-            record, position = _record(data, position)
+            owner, at = _name(message, at)
         except FormatError:
             break
-        if record:
-            found.append(record)
-    return Message(identifier, bool(flags & 0x8000), bool(flags & 0x0200), flags & 0xF, name, kind, tuple(found))
-
-
-def addresses(message: Message) -> list[tuple[str, str, int]]:
-    """(name, address, TTL in seconds) of each name on the way from the question, over CNAMEs, to an address.
-
-    The TTL is the shortest on the way. Records that do not follow from the question are passed over: an answer speaks
-    for the name that was asked for.
-    """
-    if not message.response or message.rcode != NO_ERROR:
-        return []
-    aliases = {r.name: r for r in reversed(message.answers) if r.type == CNAME and r.name and r.data}
-    names, ttl, found = [message.name], 1 << 31, []
-    for _ in range(_MAX_CHAIN):
-        for record in message.answers:
-            if record.name == names[-1] and record.type in (A, AAAA):
-                found += [(name, record.data, min(ttl, record.ttl)) for name in names]
-        alias = aliases.get(names[-1])
-        if alias is None or alias.data in names:
+        if at + _RECORD.size > len(message):
             break
-        ttl = min(ttl, alias.ttl)
-        names.append(alias.data)
-    return found
+        kind, klass, ttl, length = _RECORD.unpack_from(message, at)
+        at += _RECORD.size
+        data = message[at : at + length]
+        if len(data) < length:
+            break
+        ttl = 0 if ttl & 0x80000000 else ttl
+        if klass == IN and kind == CNAME:
+            try:
+                aliases.setdefault(owner, (_name(message, at)[0], ttl))
+            except FormatError:
+                break
+        elif klass == IN and (kind, length) in ((A, 4), (AAAA, 16)):
+            family = socket.AF_INET if kind == A else socket.AF_INET6
+            found.setdefault(owner, []).append((socket.inet_ntop(family, data), ttl))
+        at += length
+    return aliases, found
 
 
-def _record(data: bytes, position: int) -> tuple[Record | None, int]:
-    name, position = _name(data, position)
-    if position + _RECORD.size > len(data):
-        raise FormatError("a DNS record is cut off")
-    kind, network, ttl, length = _RECORD.unpack_from(data, position)
-    position += _RECORD.size
-    end = position + length
-    if end > len(data):
-        raise FormatError("the data of a DNS record is cut off")
-    if network != 1 or name is None:
-        return None, end
-    value = None
-    if (kind, length) in ((A, 4), (AAAA, 16)):
-        value = str(ipaddress.ip_address(data[position:end]))
-    elif kind == CNAME:
-        value, after = _name(data, position)
-        value = value if after == end else None
-    elif kind in (A, AAAA):
-        return None, end
-    return Record(name, kind, ttl if ttl < 1 << 31 else 0, value), end
+def _follow(name: str, aliases: dict, found: dict) -> tuple[Address, ...]:
+    names, least = [name], 1 << 31
+    while name in aliases and name not in found and len(names) < MAX_CHAIN:
+        name, ttl = aliases[name]
+        if name in names:
+            return ()
+        names.append(name)
+        least = min(least, ttl)
+    return tuple(Address(tuple(names), address, min(least, ttl)) for address, ttl in found.get(name, ()))
 
 
-def _name(data: bytes, position: int) -> tuple[str | None, int]:
-    """The name at `position` in lower case (None: not of a host) and where what follows it begins."""
-    labels, size, after, limit = [], 0, None, position
+def _name(message: bytes, at: int) -> tuple[str, int]:
+    """The name at `at`, and where the next field begins. Pointers may only lead backwards, so there are no loops."""
+    labels: list[bytes] = []
+    length, end, limit = 0, 0, at
     while True:
-        if position >= len(data):
-            raise FormatError("a DNS name is cut off")
-        length = data[position]
-        if length >= 0xC0:
-            if position + 2 > len(data):
-                raise FormatError("a DNS name is cut off")
-            after = position + 2 if after is None else after
-            target = (length & 0x3F) << 8 | data[position + 1]
+        if at >= len(message):
+            raise FormatError("DNS name that is cut off")
+        size = message[at]
+        if size == 0:
+            return b".".join(labels).decode("ascii", "backslashreplace").lower(), end or at + 1
+        if size & 0xC0 == 0xC0:
+            if at + 1 >= len(message):
+                raise FormatError("DNS name that is cut off")
+            target = (size & 0x3F) << 8 | message[at + 1]
             if target >= limit:
-                raise FormatError("a DNS name points forwards")
-            position = limit = target
+                raise FormatError("DNS name that points forward")
+            end = end or at + 2
+            at = limit = target
             continue
-        if length >= 0x40:
-            raise FormatError(f"a DNS label has the reserved type {length >> 6}")
-        position += 1
-        if length == 0:
-            break
-        label = data[position : position + length]
-        size += length + 1
-        if len(label) < length or size > 255:
-            raise FormatError("a DNS name is cut off or longer than 255 bytes")
-        labels.append(label.lower())
-        position += length
-    name = b".".join(labels)
-    host = name.replace(b"-", b"").replace(b"_", b"").replace(b".", b"")
-    text = name.decode() if host.isalnum() and host.isascii() else None
-    return text, position if after is None else after
+        if size & 0xC0:
+            raise FormatError("DNS label of an unknown kind")
+        labels.append(message[at + 1 : at + 1 + size])
+        length += size + 1
+        if length > 254 or len(labels[-1]) < size:
+            raise FormatError("DNS name that is too long or cut off")
+        at += 1 + size

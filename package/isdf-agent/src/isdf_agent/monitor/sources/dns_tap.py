@@ -1,0 +1,83 @@
+"""The DNS answers that pass the router: logged by nft while somebody wants them, read by NFLOG.
+
+Answers to clients that ask a resolver outside pass `forward`, those to the router's own resolver arrive in `input`, and
+what that resolver answers from its cache leaves through `output`. The table is apart from the dataplane's, so that
+neither disturbs the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from isdf.errors import FormatError
+
+from ..analyzers import dns, packets
+from .nflog import Nflog
+
+TABLE = "inet isdf_dns"
+SNAPLEN = 1500
+GROUP = 5599
+
+
+class Rules(Protocol):
+    """How nft commands are carried out (`isdf_agent.dataplane.nft.Nft`)."""
+
+    def run(self, commands: str) -> None: ...
+
+
+class DnsTap:
+    """Calls `heard(answer)` for each DNS answer, between `open` and `close`."""
+
+    def __init__(self, loop, rules: Rules, heard: Callable[[dns.Answer], None], group: int = GROUP) -> None:
+        self._loop, self._rules, self._heard, self._group = loop, rules, heard, group
+        self._log: Nflog | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._log is not None
+
+    def open(self) -> None:
+        """Begin to listen. Idempotent; `KernelError` when the kernel refuses."""
+        if self._log is not None:
+            return
+        log = Nflog(self._group, SNAPLEN)
+        try:
+            self._rules.run(rules(self._group))
+        except Exception:
+            log.close()
+            raise
+        self._log = log
+        self._loop.watch(log.fileno(), self._readable)
+
+    def close(self) -> None:
+        """Listen no more, and take the rules away. Idempotent; also takes away those of an agent that was killed."""
+        self._rules.run(f"add table {TABLE}\ndelete table {TABLE}")
+        if self._log is not None:
+            self._loop.watch(self._log.fileno(), None)
+            self._log.close()
+            self._log = None
+
+    def _readable(self) -> None:
+        for packet in self._log.read():
+            datagram = packets.udp_data(packet)
+            if datagram is None or datagram[0] != 53:
+                continue
+            try:
+                answer = dns.parse(datagram[2])
+            except FormatError:
+                continue  # anybody may send anything from port 53
+            self._heard(answer)
+            if self._log is None:
+                return  # nobody wants to hear any more
+
+
+def rules(group: int) -> str:
+    """The commands that log answers, replacing what an earlier agent may have left."""
+    script = [f"add table {TABLE}", f"delete table {TABLE}", f"add table {TABLE}"]
+    for hook in ("forward", "input", "output"):
+        script.append(f"add chain {TABLE} {hook} {{ type filter hook {hook} priority mangle ; policy accept ; }}")
+        # Only answers (the first bit of the flags), so that a client that floods port 53 is not heard.
+        log = f"log group {group} snaplen {SNAPLEN} queue-threshold 1"
+        script.append(f"add rule {TABLE} {hook} udp sport 53 @th,80,1 1 {log}")
+    return "\n".join(script)
