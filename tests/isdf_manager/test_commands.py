@@ -81,7 +81,7 @@ def test_status_tells_what_should_run_and_what_does(manager):
     assert "lane     run     running  1.0.0    2026-09-21 14:13:20Z" in lines[1]
     assert lines[1].startswith("home1   0s ago")
     assert lines[2].startswith("                      film     run     failed   1.0.0")
-    assert lines[2].endswith("cancelled             no memory")
+    assert lines[2].endswith("no end                no memory")
     assert lines[3].split() == ["home2", "never", "-", "-", "-", "-", "-", "-"]
     told = json.loads(manager.ok("status", "home1", "--json"))["devices"]
     assert [d["device"] for d in told] == ["home1"]

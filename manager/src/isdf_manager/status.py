@@ -84,7 +84,7 @@ def as_table(devices: list[dict], now: float) -> str:
             version = s["running_version"] or s["version"] or "-"
             if s["version"] and s["running_version"] and s["version"] != s["running_version"]:
                 version = f"{s['running_version']} -> {s['version']}"
-            until = format_time(s["until"], "cancelled" if s["order"] else "-")
+            until = format_time(s["until"], "no end" if s["order"] else "-")
             rows.append(
                 (*head, s["service"], s["should"], s["state"] or "-", version, format_time(s["since"] or None), until,
                  s["why_not"] or d["error"] or "")
