@@ -104,9 +104,9 @@ def play(times: Times, folder: Path) -> dict:
         teller.say(f"the customer wants mirror A faster, and buys {RATE} kB/s for it")
         watcher = router.popen(router.python("premises.first_packet"), stdout=subprocess.PIPE, text=True)
         pushed, until = buy(net, teller, times.passes)
-        bought = pushed / 1000 - time.time() + time.monotonic()
         enforced = int(watcher.stdout.readline().split()[1])
         timeline = json.loads(router.run(["ubus", "call", "isdf", "status"]).stdout)["delivery"]["timeline"]
+        pushed = min(pushed, timeline["push_received"])  # the command's line may be read late
         teller.say(
             f"{enforced - pushed} ms after the push the first packet is in the new class; nobody visited the house"
         )

@@ -64,7 +64,7 @@ def draw(story: Story, folder: Path) -> None:
     colour_a, colour_b, ink = "#0b6e99", "#d1670f", "#444444"
     plt.rcParams.update({"font.family": "DejaVu Sans", "font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "isdf"})
     figure, axes = plt.subplots(figsize=(9, 5.2), layout="constrained")
-    width = max(1.0, story.a[-1][0] / 100)
+    width = max(2.0, story.a[-1][0] / 100)
     for samples, name, colour in ((story.a, "mirror A", colour_a), (story.b, "mirror B", colour_b)):
         seconds, speeds = throughput(samples, width)
         axes.plot(seconds, speeds, color=colour, linewidth=1.6)
