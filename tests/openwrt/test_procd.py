@@ -30,8 +30,8 @@ class Supervisor:
         self.loop, self.told = Loop(), []
         self.bus = ubus.connect(socket)
         self.bus.attach(self.loop)
-        subscription = self.bus.subscribe("service", lambda *told: self.told.append(told))
-        settle(self.loop, lambda: subscription.present)
+        self.subscription = self.bus.subscribe("service", lambda *told: self.told.append(told))
+        settle(self.loop, lambda: self.subscription.present)
 
     def call(self, method: str, **args):
         return self.bus.call("service", method, args)

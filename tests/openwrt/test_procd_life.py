@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from .bus import wait_for_socket
 from .fixtures import settle
 from .programs import program
 from .test_procd import Supervisor
@@ -44,15 +45,15 @@ def home(tmp_path):
 
     def start(*boot):
         made.append(Home(tmp_path, list(boot)))
-        settle(None, lambda: os.path.exists(made[-1].socket))
+        wait_for_socket(made[-1].socket)
         made[-1].procd = Supervisor(made[-1].socket)
         return made[-1]
 
     yield start
     for running in made:
-        running.procd.bus.close()
         running.process.kill()
         running.process.wait()
+        running.procd.bus.close()
 
 
 def pids(home) -> dict[str, int]:
@@ -76,8 +77,8 @@ def test_ubusd_is_started_again_and_services_stay(home):
     settle(running.procd.loop, lambda: "one" in pids(running))
     before = pids(running)
     os.kill(before["ubus"], signal.SIGKILL)
-    settle(running.procd.loop, lambda: not running.procd.bus.connected)
-    settle(running.procd.loop, lambda: running.procd.bus.connected and running.procd.bus.find("service"))
+    settle(running.procd.loop, lambda: not running.procd.subscription.present)
+    settle(running.procd.loop, lambda: running.procd.subscription.present)
     after = pids(running)
     assert after["one"] == before["one"]
     assert after["ubus"] != before["ubus"]
