@@ -1,7 +1,6 @@
 # Two commands: make demo, make test. `make help` lists the rest.
 VENV := .venv
 PY := $(VENV)/bin/python
-export PYTHONDONTWRITEBYTECODE =
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort | expand -t 12
@@ -31,6 +30,7 @@ $(VENV)/made: pyproject.toml tests/pyproject.toml
 	@echo "Making $(VENV) (about a minute, once)"
 	@test -x $(PY) || python3 -m venv $(VENV)
 	@$(VENV)/bin/pip install -q --disable-pip-version-check -e '.[dev]' -e tests
+	@$(PY) -m compileall -q tests/openwrt package  # the homes see the checkout read-only
 	@touch $@
 
 .PHONY: help demo test lint bench clean system

@@ -107,6 +107,7 @@ def play(times: Times, folder: Path) -> dict:
         enforced = int(watcher.stdout.readline().split()[1])
         timeline = json.loads(router.run(["ubus", "call", "isdf", "status"]).stdout)["delivery"]["timeline"]
         pushed = min(pushed, timeline["push_received"])  # the command's line may be read late
+        bought = pushed / 1000 - time.time() + time.monotonic()
         teller.say(
             f"{enforced - pushed} ms after the push the first packet is in the new class; nobody visited the house"
         )

@@ -202,3 +202,20 @@ def test_unreadable_notes_start_the_services_anew(tmp_path, note):
     assert router.supervisor.versions() == {}
     router.start()
     assert json.loads((tmp_path / "services.json").read_text())[0]["name"] == "tv"
+
+
+@pytest.mark.parametrize("end", ["stop", "hold"])
+def test_who_waits_for_a_service_that_is_stopped_is_told(router, end):
+    router.start()
+    getattr(router.supervisor, end)("tv", lambda error: None)
+    assert router.results == ["it was stopped"]
+
+
+def test_a_service_that_was_stopped_takes_its_configuration_when_it_starts_again(router):
+    router.start_and_ready()
+    router.supervisor.hold("tv", lambda error: None)
+    router.supervisor.reconfigure("tv", {"rate": 2}, router.results.append)
+    assert router.results == [None, None]
+    router.supervisor.release("tv", router.results.append)
+    router.supervisor.config("tv", None, router.replies.append)
+    assert router.replies[-1]["config"] == {"rate": 2}

@@ -71,9 +71,11 @@ class Supervisor:
 
     def reconfigure(self, name: str, config: dict, done: Done) -> None:
         """Hand a running service another configuration; where it cannot take it, the one before is handed again."""
-        service = self._services.get(name)
-        if service is None or service.state != "running":
-            done(f"service {name} does not run; it takes the configuration when it starts")
+        service = self._known(name)
+        if service.state != "running":  # it takes the configuration when it starts
+            service.config, service.revision = config, service.revision + 1
+            self._save()
+            done(None)
             return
         before = service.config
 
@@ -88,18 +90,16 @@ class Supervisor:
 
     def stop(self, name: str, done: Done) -> None:
         """End `name` and all that it has on the line."""
-        service = self._services.pop(name, None)
-        self._forget(name)
+        self._services.pop(name, None)
+        self._finish(name, "it was stopped")
         self._save()
 
         def ended(error: str | None) -> None:
             self._owners.withdraw(name)
             done(error)
 
-        if service is None:
-            ended(None)
-        else:
-            self._procd.delete(PREFIX + name, ended)
+        # Also where it is not known: an agent that lost its notes must not leave a process behind.
+        self._procd.delete(PREFIX + name, ended)
 
     # -- what a service says, over the bus
 
@@ -163,7 +163,7 @@ class Supervisor:
     def hold(self, name: str, done: Done) -> None:
         """The customer stops `name`; it stays installed, and `release` starts it again."""
         service = self._known(name)
-        self._forget(name)
+        self._finish(name, "it was stopped")
         service.state, service.since = "stopped", time.time()
         self._save()
 
@@ -231,7 +231,7 @@ class Supervisor:
             poll({"revision": service.revision, "config": service.config})
 
     def _expect_ready(self, service: Service, done: Done) -> None:
-        self._forget(service.name)
+        self._finish(service.name, "it was asked for anew")
         sentence = f"it did not call ready within {self._ready_timeout:g} s"
         late = self._loop.after(self._ready_timeout, lambda: self._not_ready(service.name, service.error or sentence))
         self._waiting[service.name] = (done, late)
@@ -251,11 +251,6 @@ class Supervisor:
         if done:
             late.cancel()
             done(error)
-
-    def _forget(self, name: str) -> None:
-        _, late = self._waiting.pop(name, (None, None))
-        if late:
-            late.cancel()
 
     def _save(self) -> None:
         self._notes.parent.mkdir(parents=True, exist_ok=True)
