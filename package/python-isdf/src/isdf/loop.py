@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import logging
 import os
 import selectors
 import signal
@@ -16,7 +15,9 @@ import socket
 import time
 from collections.abc import Callable
 
-log = logging.getLogger(__name__)
+from .log import Log
+
+log = Log(__name__)
 
 
 class Timer:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 from ..errors import FormatError
+from ..log import Log
 from . import blobmsg, message
 from .message import Attr, Message, Status, StatusError
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 LOOK_AGAIN = 1.0  # seconds between two looks for an object, for a user that may not listen to its coming
 

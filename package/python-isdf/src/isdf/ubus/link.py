@@ -8,18 +8,18 @@ Reference: openwrt/ubus `libubus-io.c`, `libubus-req.c`, `ubusd_proto.c`.
 
 from __future__ import annotations
 
-import logging
 import select
 import socket
 import time
 from collections.abc import Callable
 
 from ..errors import FormatError, UnavailableError
+from ..log import Log
 from . import message
 from .message import Attr, Message, Status, StatusError
 from .work import Work
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 BACKOFF = 0.05, 1.0  # seconds before the first and, doubled each time, at most before a further reconnection
 MAX_UNSENT = 4 << 20  # bytes; a ubusd that takes nothing any more is as good as gone

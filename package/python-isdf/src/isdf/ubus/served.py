@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 from ..errors import FormatError, InvalidError, IsdfError
+from ..log import Log
 from . import blobmsg, message
 from .message import Attr, Message, Status, StatusError
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 # The names of argument types in a method's signature. They are advertised, never enforced: the command line sends a
 # number where LuCI sends text, and both are meant.

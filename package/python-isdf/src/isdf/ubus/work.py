@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable
 
-log = logging.getLogger(__name__)
+from ..log import Log
+
+log = Log(__name__)
 
 
 class Work:
