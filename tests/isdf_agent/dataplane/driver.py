@@ -1,4 +1,4 @@
-"""A process with policy and dataplane in it, driven by lines of JSON: [verb, args...] in, the answer out.
+"""A process with monitor, policy and dataplane in it, driven by lines of JSON: [verb, args...] in, the answer out.
 
 What an agent has of them, without bus and delivery, so that it can be killed and measured.
 """
@@ -11,8 +11,13 @@ import time
 from pathlib import Path
 
 from isdf.errors import IsdfError
+from isdf.loop import Loop
 from isdf.model import Lease, Line
 from isdf_agent.dataplane.kernel import KernelDataplane
+from isdf_agent.dataplane.link import LinkWorker
+from isdf_agent.dataplane.nft import Nft
+from isdf_agent.monitor.hosts import HostFollower
+from isdf_agent.monitor.resolver import Resolver
 from isdf_agent.policy.grants import Grant, Limit
 from isdf_agent.policy.ledger import FileLedger
 from isdf_agent.policy.policy import Policy
@@ -42,21 +47,30 @@ def answer(policy, dataplane, verb, args):
 
 
 def main():
+    loop, nft = Loop(), Nft()
     mask = int(os.environ.get("MARK_MASK", "0xff000000"), 0)
-    dataplane = KernelDataplane("wan", ("br-lan", "guest"), mark_mask=mask)
+    dataplane = KernelDataplane("wan", ("br-lan", "guest"), mask, nft, LinkWorker(loop))
     policy = Policy(dataplane, LINE, FileLedger(Path(sys.argv[1])), lambda owner: GRANT)
-    try:
-        policy.restore()
-        print("{}", flush=True)
-    except IsdfError as error:
-        print(json.dumps(error.as_dict()), flush=True)
-    for line in sys.stdin:
+    hosts = HostFollower(loop, policy, nft, Resolver(loop, Path(os.environ.get("RESOLV_CONF", "/dev/null"))))
+    policy.restore()
+    hosts.update()
+    print("{}", flush=True)
+
+    def readable():
+        line = sys.stdin.readline()
+        if not line:
+            loop.stop()
+            return
         verb, *args = json.loads(line)
         try:
             got = answer(policy, dataplane, verb, args)
         except IsdfError as error:
             got = error.as_dict()
+        hosts.update()
         print(json.dumps(got), flush=True)
+
+    loop.watch(sys.stdin.fileno(), readable)
+    loop.run()
 
 
 main()

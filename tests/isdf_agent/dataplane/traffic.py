@@ -95,6 +95,23 @@ def main():
                 return
             else:
                 say(received=seen, late=late, highest=highest)
+    elif mode == "dns":
+        udp = socket.socket(family(address), socket.SOCK_DGRAM)
+        udp.bind((address, port))
+        say(ready=True)
+        while True:
+            asked, client = udp.recvfrom(512)
+            has = asked[-3] == 1
+            record = b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\xc6\x33\x64\x02" if has else b""
+            udp.sendto(asked[:2] + b"\x81\x80\0\x01\0" + bytes([has]) + bytes(4) + asked[12:] + record, client)
+    elif mode == "dns-ask":
+        udp = socket.socket(family(address), socket.SOCK_DGRAM)
+        udp.connect((address, port))
+        say(ready=True)
+        for line in sys.stdin:
+            labels = b"".join(bytes([len(w)]) + w.encode() for w in json.loads(line)["name"].split("."))
+            udp.send(b"\0\x07\x01\0\0\x01" + bytes(6) + labels + b"\0\0\x01\0\x01")
+            say(answered=bool(udp.recv(512)))
     elif mode == "udp-spray":
         say(ready=True)
         for line in sys.stdin:

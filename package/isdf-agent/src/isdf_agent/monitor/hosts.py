@@ -10,6 +10,7 @@ import logging
 from typing import Protocol
 
 from isdf.errors import IsdfError
+from isdf.loop import Loop, Timer
 
 from .analyzers import dns
 from .resolver import Addresses, Resolver
@@ -30,21 +31,17 @@ class Wishes(Protocol):
 class HostFollower:
     """Call `update` whenever members may have come or gone."""
 
-    def __init__(self, loop, wishes: Wishes, rules: Rules, resolver: Resolver) -> None:
+    def __init__(self, loop: Loop, wishes: Wishes, rules: Rules | None, resolver: Resolver) -> None:
+        """Without `rules` (no kernel's dataplane) no answer can be heard; names are asked for all the same."""
         self._loop, self._wishes, self._resolver = loop, wishes, resolver
-        self._tap = DnsTap(loop, rules, self._heard)
-        self._timers: dict[str, object] = {}
+        self._tap = DnsTap(loop, rules, self._heard) if rules else None
+        self._listens: bool | None = None  # None: what an agent before this one left is not known
+        self._timers: dict[str, Timer] = {}
 
     def update(self) -> None:
         """Listen if anybody wants a host; ask for names that are new, forget those that nobody wants any more."""
         wanted = self._wishes.hosts_wanted()
-        try:
-            if wanted and not self._tap.is_open:
-                self._tap.open()
-            elif not wanted and self._tap.is_open:
-                self._tap.close()
-        except IsdfError as error:
-            log.error("%s; hosts are followed by asking alone", error)
+        self._listen(bool(wanted))
         names = {name for name in wanted if not name.startswith("*.")}
         for name in set(self._timers) - names:
             self._timers.pop(name).cancel()
@@ -60,7 +57,16 @@ class HostFollower:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        self._tap.close()
+        self._listen(False)
+
+    def _listen(self, wanted: bool) -> None:
+        if self._tap is None or wanted == self._listens:
+            return
+        self._listens = wanted
+        try:
+            self._tap.open() if wanted else self._tap.close()
+        except IsdfError as error:
+            log.error("%s; hosts are followed by asking alone", error)
 
     def _ask(self, name: str) -> None:
         self._resolver.resolve(name, lambda addresses, error: self._answered(name, addresses, error))

@@ -72,7 +72,8 @@ def parse(message: bytes) -> Answer:
     if klass != IN:
         raise FormatError(f"DNS question of class {klass}")
     aliases, found = _records(message, at + 4, min(answers, MAX_RECORDS))
-    return Answer(number, name, kind, flags & 0xF, bool(flags & 0x0200), _follow(name, aliases, found))
+    addresses = () if flags & 0xF else _follow(name, aliases, found)
+    return Answer(number, name, kind, flags & 0xF, bool(flags & 0x0200), addresses)
 
 
 def _records(message: bytes, at: int, count: int) -> tuple[dict, dict]:

@@ -33,10 +33,6 @@ class DnsTap:
         self._loop, self._rules, self._heard, self._group = loop, rules, heard, group
         self._log: Nflog | None = None
 
-    @property
-    def is_open(self) -> bool:
-        return self._log is not None
-
     def open(self) -> None:
         """Begin to listen. Idempotent; `KernelError` when the kernel refuses."""
         if self._log is not None:

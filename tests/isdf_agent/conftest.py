@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "dataplane"
 FIREWALL = """
 table inet fw4 {
     chain forward { type filter hook forward priority filter; policy drop;

@@ -1,0 +1,39 @@
+"""Answers that pass a real router are heard, and nothing is there while nobody wants them."""
+
+import time
+
+import pytest
+
+pytestmark = pytest.mark.system
+
+SERVER4, OTHER4 = "198.51.100.1", "198.51.100.2"
+
+
+def until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+
+
+def addresses(agent):
+    return {m["flow"]["host"]: m["addresses"] for c in agent("list")["classes"] for m in c["members"]}
+
+
+def test_hosts_are_followed_by_answers_that_pass_and_by_asking(home, tmp_path):
+    (tmp_path / "resolv.conf").write_text(f"nameserver {SERVER4}\n")
+    home.traffic(home.server, "dns", SERVER4, 53)
+    client = home.traffic(home.client, "dns-ask", SERVER4, 53)
+    agent = home.agent(RESOLV_CONF=str(tmp_path / "resolv.conf"))
+    assert "isdf_dns" not in home.router.run("nft list tables")
+    agent("add_class", "pay", "sites", "200kBps")
+    by_asking = agent("add_class_member", "pay", "sites", {"host": "tv.example"})
+    by_hearing = agent("add_class_member", "pay", "sites", {"host": "*.cdn.example"})
+    assert "isdf_dns" in home.router.run("nft list tables")
+    until(lambda: addresses(agent)["tv.example"] == [OTHER4])
+    assert addresses(agent)["*.cdn.example"] == []
+    assert client.ask(name="img.cdn.example") == {"answered": True}
+    until(lambda: addresses(agent)["*.cdn.example"] == [OTHER4])
+    assert OTHER4 in home.router.run("nft list table inet isdf")
+    agent("remove_class_member", "pay", by_asking["id"])
+    agent("remove_class_member", "pay", by_hearing["id"])
+    assert "isdf_dns" not in home.router.run("nft list tables")
