@@ -15,7 +15,7 @@ from isdf.ubus import Method, StatusError, blobmsg, message
 from isdf.ubus.message import Attr, Reader
 
 from .bus import Bus
-from .fixtures import UBUSD
+from .fixtures import UBUSD, settle
 from .users import as_user, first_group
 
 GROUP = first_group("nobody")
@@ -283,3 +283,43 @@ def test_an_object_goes_with_its_client_and_listeners_are_told(bus, connect, unt
     until(lambda: len(heard) == 2)
     assert heard == [("ubus.object.add", "isdf.brief"), ("ubus.object.remove", "isdf.brief")]
     assert "isdf.brief" not in root.objects()
+
+
+@pytest.mark.system
+def test_a_user_who_may_not_listen_finds_an_object_that_comes_later(open_bus, connect, until, monkeypatch):
+    """The rights that a service has: no `listen`, so that the client looks for the object from time to time."""
+    monkeypatch.setattr("isdf.ubus.heard.LOOK_AGAIN", 0.01)
+    open_bus.acl("test", {"group": GROUP, "access": {"isdf.door": {"methods": ["open"]}}, "subscribe": ["isdf.door"]})
+    open_bus.start()
+    reading, writing = os.pipe()
+    server = os.fork()
+    if not server:
+        try:
+            server_loop, root = Loop(), ubus.connect(open_bus.socket)
+            root.attach(server_loop)
+            os.read(reading, 1)
+            for _ in range(2):
+                door = root.add("isdf.door", {"open": Method(print)})
+                settle(server_loop, lambda: door.subscribers)  # noqa: B023
+                door.notify("opened", {"n": 1})
+                door.remove()
+        finally:
+            os._exit(0)
+
+    def listen():
+        loop, changes, heard, connection = Loop(), [], [], ubus.connect(open_bus.socket)
+        connection.attach(loop)
+        subscription = connection.subscribe("isdf.door", lambda *told: heard.append(told), changes.append)
+        assert not subscription.present
+        assert not connection.hears_objects
+        os.write(writing, b"x")
+        settle(loop, lambda: len(changes) == 4)
+        return [changes, heard]
+
+    try:
+        assert as_user("nobody", listen) == [[True, False] * 2, [["opened", {"n": 1}]] * 2]
+    finally:
+        os.kill(server, signal.SIGKILL)
+        os.waitpid(server, 0)
+        os.close(reading)
+        os.close(writing)

@@ -1,5 +1,6 @@
 """ubusd dies and comes back: everything is there again, and who waited is told."""
 
+import signal
 import socket
 import threading
 
@@ -215,3 +216,25 @@ def test_a_ubusd_that_says_nothing_any_more_is_not_waited_for_for_ever(impostor)
     client.timeout = 0.02
     with pytest.raises(StatusError, match="timed out"):
         client.objects()
+
+
+def test_what_was_told_before_the_end_is_heard(own_bus, connect, until):
+    """ubusd reads nothing more of a client that has gone, so the client stays until it has."""
+    heard, brief = [], ubus.connect(own_bus.socket)
+    told = brief.add("isdf.brief", {})
+    subscription = connect(own_bus).subscribe("isdf.brief", lambda *told: heard.append(told))
+    own_bus.process.send_signal(signal.SIGSTOP)
+    told.notify("last", {"n": 1})
+    threading.Timer(0.05, own_bus.process.send_signal, [signal.SIGCONT]).start()
+    brief.close()
+    until(lambda: not subscription.present)
+    assert heard == [("last", {"n": 1})]
+
+
+def test_a_ubusd_that_hangs_does_not_hold_up_the_end(own_bus, monkeypatch):
+    monkeypatch.setattr("isdf.ubus.link.LAST_WORDS", 0.02)
+    brief = ubus.connect(own_bus.socket)
+    own_bus.process.send_signal(signal.SIGSTOP)
+    brief.close()
+    own_bus.process.send_signal(signal.SIGCONT)
+    assert not brief.connected

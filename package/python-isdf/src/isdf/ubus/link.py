@@ -22,6 +22,7 @@ from .work import Work
 log = Log(__name__)
 
 BACKOFF = 0.05, 1.0  # seconds before the first and, doubled each time, at most before a further reconnection
+LAST_WORDS = 1.0  # seconds that the end of a connection waits at most for ubusd to have read
 MAX_UNSENT = 4 << 20  # bytes; a ubusd that takes nothing any more is as good as gone
 
 Done = Callable[[int, list[Message]], None]
@@ -127,6 +128,13 @@ class Link:
     def close(self) -> None:
         """End the connection for good; nothing that is under way is answered any more."""
         self._closed = True
+        if self._socket:
+            # ubusd reads nothing more of a client that has gone: have it read what we said last before we go.
+            try:
+                self.timeout = min(self.timeout, LAST_WORDS)
+                self.exchange(message.PING, 0, {})
+            except StatusError:
+                pass
         self._pending.clear()
         self._work.clear()
         self._drop()
