@@ -79,6 +79,7 @@ def test_status_tells_what_should_run_and_what_does(manager):
         "NOT",
     ]
     assert "lane     run     running  1.0.0    2026-09-21 14:13:20Z" in lines[1]
+    assert "no memory" not in lines[1]
     assert lines[1].startswith("home1   0s ago")
     assert lines[2].startswith("                      film     run     failed   1.0.0")
     assert lines[2].endswith("no end                no memory")
@@ -87,6 +88,18 @@ def test_status_tells_what_should_run_and_what_does(manager):
     assert [d["device"] for d in told] == ["home1"]
     assert {"order", "from", "until", "state", "since", "should", "why_not"} <= set(told[0]["services"][0])
     assert told[0]["pulled"] == told[0]["serial"]
+
+
+def test_status_tells_once_what_a_device_refused(manager):
+    router = manager.router()
+    manager.ok("publish", manager.service("film"))
+    for service in ("lane", "film"):
+        manager.ok("subscribe", "home1", service, "--config", "rate=1mbit", "--no-push")
+    router.pull()
+    router.report(applied=False, error={"type": "bad-signature", "title": "", "detail": "not by our key"})
+    lines = manager.ok("status").splitlines()
+    assert lines[1].endswith("; not by our key") or lines[1].endswith("  not by our key")
+    assert "not by our key" not in lines[2]
 
 
 def test_status_tells_of_a_version_that_is_on_its_way(manager):

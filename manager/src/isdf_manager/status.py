@@ -44,7 +44,7 @@ def _device(connection: sa.Connection, row: sa.Row, orders: list, versions: dict
         "serial": row.serial,
         "pulled": row.pulled,
         "applied": report["serial"] if report["applied"] else None,
-        "error": reports.failure(report) if row.report else None,
+        "error": reports.failure(report | {"services": []}),
         "services": services,
     }
 
@@ -77,7 +77,7 @@ def as_table(devices: list[dict], now: float) -> str:
     rows = [("DEVICE", "LAST CONTACT", "SERVICE", "SHOULD", "IS", "VERSION", "SINCE", "UNTIL", "WHY NOT")]
     for d in devices:
         seen = "never" if d["last_contact"] is None else f"{format_length(now - d['last_contact'])} ago"
-        head = (d["device"], seen)
+        head, whole = (d["device"], seen), d["error"]  # of the device as a whole: once
         if not d["services"]:
             rows.append((*head, "-", "-", "-", "-", "-", "-", d["error"] or ""))
         for s in d["services"]:
@@ -87,9 +87,9 @@ def as_table(devices: list[dict], now: float) -> str:
             until = format_time(s["until"], "no end" if s["order"] else "-")
             rows.append(
                 (*head, s["service"], s["should"], s["state"] or "-", version, format_time(s["since"] or None), until,
-                 s["why_not"] or d["error"] or "")
+                 "; ".join(filter(None, (s["why_not"], whole))))
             )  # fmt: skip
-            head = ("", "")
+            head, whole = ("", ""), None
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
     return "\n".join(
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()

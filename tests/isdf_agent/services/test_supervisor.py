@@ -86,7 +86,7 @@ def test_a_service_that_never_calls_ready_failed_to_start(tmp_path):
     router.start()
     while not router.results:
         router.loop.step(None)
-    assert router.results == ["it did not call ready within 0.01 s"]
+    assert router.results == ["it did not call ready within 0.01 s; what it said is in the router's log (logread)"]
     assert router.supervisor.listing()["tv"]["state"] == "failed"
 
 
@@ -95,7 +95,7 @@ def test_a_service_that_exits_again_and_again_failed_to_start_and_the_status_is_
     router.supervisor.exited("tv", 3, given_up=False)
     assert router.results == []
     router.supervisor.exited("tv", 3, given_up=True)
-    assert router.results == ["the process ended with status 3"]
+    assert router.results == ["the process ended with status 3; what it said is in the router's log (logread)"]
 
 
 def test_a_report_fails_a_start_at_once_with_the_services_own_words(router):
@@ -159,7 +159,7 @@ def test_a_running_service_that_procd_gives_up_loses_what_it_owned_and_is_told(r
     router.supervisor.on_failure = lambda name, error: told.append((name, error))
     router.start_and_ready()
     router.supervisor.exited("tv", 139, given_up=True)
-    assert told == [("tv", "the process was ended by signal 11")]
+    assert told == [("tv", "the process was ended by signal 11; what it said is in the router's log (logread)")]
     assert router.owners.log[-1] == ("withdraw", "tv")
 
 

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 Done = Callable[[str | None], None]
 PREFIX = "isdf-service-"
+_LOG = "what it said is in the router's log (logread)"
 
 
 @dataclass(slots=True)
@@ -140,7 +141,7 @@ class Supervisor:
         if service is None:
             return
         how = f"ended with status {exit_code}" if exit_code < 128 else f"was ended by signal {exit_code - 128}"
-        service.error = service.error or f"the process {how}"
+        service.error = service.error or f"the process {how}; {_LOG}"
         log.warning("service %s %s%s", name, how, ", and again and again; procd gave it up" if given_up else "")
         self._polls.pop(name, None)
         if not given_up:
@@ -232,7 +233,7 @@ class Supervisor:
 
     def _expect_ready(self, service: Service, done: Done) -> None:
         self._finish(service.name, "it was asked for anew")
-        sentence = f"it did not call ready within {self._ready_timeout:g} s"
+        sentence = f"it did not call ready within {self._ready_timeout:g} s; {_LOG}"
         late = self._loop.after(self._ready_timeout, lambda: self._not_ready(service.name, service.error or sentence))
         self._waiting[service.name] = (done, late)
 

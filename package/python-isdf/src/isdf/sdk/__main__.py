@@ -11,7 +11,7 @@ from pathlib import Path
 from .. import ubus
 from ..errors import IsdfError
 from ..loop import Loop
-from .service import Process, load
+from .service import Process, load, report, say, sentence_of
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,10 +24,16 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     loop = Loop()
     try:
-        service = load(args.folder)
         bus = ubus.connect(args.ubus)
-    except (IsdfError, OSError, ImportError, SyntaxError) as error:
+    except IsdfError as error:
         print(f"{args.folder}: {error}", file=sys.stderr)
+        return 1
+    try:
+        service = load(args.folder)
+    except (Exception, SystemExit) as error:  # whatever service.py does when it is imported
+        sentence = f"service.py cannot be loaded: {sentence_of(error)}"
+        say(sentence)
+        report(bus, sentence)
         return 1
     bus.attach(loop)
     loop.on_signal(signal.SIGTERM, loop.stop)

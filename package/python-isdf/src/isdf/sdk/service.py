@@ -47,6 +47,35 @@ def load(folder: Path) -> type[Service]:
     return found[0]
 
 
+def sentence_of(error: BaseException) -> str:
+    """What went wrong, and where in service.py, for somebody who does not see the traceback."""
+    if isinstance(error, IsdfError):
+        return str(error)
+    place, trace = "", error.__traceback__
+    own = getattr(sys.modules.get("service"), "__file__", None)
+    while trace and not isinstance(error, SyntaxError):  # which names the place itself
+        if trace.tb_frame.f_code.co_filename == own:
+            place = f" (service.py, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    return f"{type(error).__name__}: {error}{place}"
+
+
+def report(bus: Connection, sentence: str, revision: int | None = None) -> None:
+    """Tell the agent that the service cannot do what it was configured for (`revision` None: for the one in force)."""
+    try:
+        if revision is None:
+            revision = call(bus, "isdf.service", "config")["revision"]
+        call(bus, "isdf.service", "report", error=sentence[:2048], revision=revision)
+    except IsdfError as error:
+        say(f"the agent did not take the report: {error}")
+
+
+def say(sentence: str) -> None:
+    """A line for the router's log, where procd calls every service python3."""
+    own = getattr(sys.modules.get("service"), "__file__", None)
+    print(f"service {Path(own).parent.name}: {sentence}" if own else sentence, file=sys.stderr, flush=True)
+
+
 class Process:
     """The life of a service's process: configuration, `configure`, `ready`, and again at each new configuration.
 
@@ -85,22 +114,16 @@ class Process:
         try:
             self._service.configure(**reply["config"])
             call(self._bus, "isdf.service", "ready", revision=reply["revision"])
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if isinstance(error, UnavailableError) or (isinstance(error, StatusError) and error.status in _AWAY):
                 self._loop.after(self.RETRY, self.ask)  # it went away in the middle: all of it again, idempotently
                 return
-            sentence = str(error) if isinstance(error, IsdfError) else f"{type(error).__name__}: {error}"
-            print(f"configure failed: {sentence}", file=sys.stderr, flush=True)
-            self._report(sentence, reply["revision"])
+            sentence = sentence_of(error)
+            say(f"configure failed: {sentence}")
+            report(self._bus, sentence, reply["revision"])
             if self._revision is None:
                 self.exit_status = 1
                 self._loop.stop()
                 return
         self._revision = reply["revision"]
         self.ask()
-
-    def _report(self, sentence: str, revision: int) -> None:
-        try:
-            call(self._bus, "isdf.service", "report", error=sentence[:2048], revision=revision)
-        except IsdfError as error:
-            print(f"the agent did not take the report: {error}", file=sys.stderr, flush=True)
