@@ -1,4 +1,4 @@
-"""Provision hooks: the ISP's core is told before a service is sold, and when its time is over (design, section 5).
+"""Provision hooks: the ISP's core is told before a service is sold, and when its time is over.
 
 A hook is an executable or a URL in manager.yaml, by the name of the service:
 

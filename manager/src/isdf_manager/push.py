@@ -1,4 +1,4 @@
-"""The push: a small datagram that makes a router pull now, repeated until its pull is seen (design, section 4).
+"""The push: a small datagram that makes a router pull now, repeated until its pull is seen.
 
 It goes to the address from which the router called last. What follows is read in the database, where the server
 writes it: the pull, then the router's report.

@@ -1,6 +1,6 @@
 """Ed25519 by the library `cryptography`, for the keys of `isdf.formats.usign`, and the key files of the home folder.
 
-The catalogue key vouches for code, the assignment key for who runs what (design, section 4). `serve` needs the
+The catalogue key vouches for code, the assignment key for who runs what. `serve` needs the
 second alone; the first may lie on another machine and be given to `publish --key`.
 """
 

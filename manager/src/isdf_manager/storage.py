@@ -19,7 +19,7 @@ from isdf.errors import ConflictError, FailedError, InvalidError
 schema = sa.MetaData()
 
 # Times are Unix seconds (float unless they travel in an assignment); serials and sequences are Unix milliseconds that
-# only rise (design, section 4), so that a manager restored from yesterday's copy is heard.
+# only rise, so that a manager restored from yesterday's copy is heard.
 
 device = sa.Table(
     "device",

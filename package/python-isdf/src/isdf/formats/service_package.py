@@ -1,7 +1,7 @@
 """The look into each service's package before it is installed: a service cannot grow beyond its folder.
 
 The package manager would run any script as root and put any file anywhere. So an installer takes only packages in
-which there is nothing that could: see "Two keys" in the design of the delivery.
+which there is nothing that could: not even who holds both signing keys reaches beyond a service's folder.
 """
 
 from __future__ import annotations
