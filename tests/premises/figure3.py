@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,19 +30,23 @@ class Story:
     steps: Sequence[Step]
 
 
-def throughput(samples: Sequence[tuple[float, int]], width: float) -> tuple[list[float], list[float]]:
-    """Seconds and kB/s of a download, as means over windows of `width` seconds."""
-    seconds, speeds = [], []
-    if not samples:
-        return seconds, speeds
-    edge, index, last = samples[0][0], 0, samples[0][1]
-    while edge + width <= samples[-1][0]:
-        edge += width
-        while index + 1 < len(samples) and samples[index + 1][0] <= edge:
-            index += 1
-        seconds.append(edge - width / 2)
-        speeds.append((samples[index][1] - last) / width / 1000)
-        last = samples[index][1]
+def throughput(
+    samples: Sequence[tuple[float, int]], moments: Sequence[float], width: float
+) -> tuple[list[float], list[float]]:
+    """Seconds and kB/s of a download, as means over windows of about `width` seconds.
+
+    No window reaches over one of `moments` (rising): what changes there is not smeared.
+    """
+    seconds, speeds, index = [], [], 0
+    for start, end in itertools.pairwise(moments):
+        count = max(1, round((end - start) / width))
+        for window in range(count):
+            first = index
+            edge = start + (window + 1) * (end - start) / count
+            while index + 1 < len(samples) and samples[index + 1][0] <= edge:
+                index += 1
+            seconds.append(edge - (end - start) / count / 2)
+            speeds.append((samples[index][1] - samples[first][1]) / ((end - start) / count) / 1000)
     return seconds, speeds
 
 
@@ -64,9 +69,9 @@ def draw(story: Story, folder: Path) -> None:
     colour_a, colour_b, ink = "#0b6e99", "#d1670f", "#444444"
     plt.rcParams.update({"font.family": "DejaVu Sans", "font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "isdf"})
     figure, axes = plt.subplots(figsize=(9, 5.2), layout="constrained")
-    width = max(2.0, story.a[-1][0] / 100)
+    moments = [0, story.bought, story.ended, story.a[-1][0]]
     for samples, name, colour in ((story.a, "mirror A", colour_a), (story.b, "mirror B", colour_b)):
-        seconds, speeds = throughput(samples, width)
+        seconds, speeds = throughput(samples, moments, max(1.5, moments[-1] / 100))
         axes.plot(seconds, speeds, color=colour, linewidth=1.6)
         axes.annotate(
             name, (seconds[-1], speeds[-1]), (6, 5 if name.endswith("A") else -5), textcoords="offset points",
@@ -105,7 +110,7 @@ def _close_up(axes, steps: Sequence[Step], ink: str) -> None:
             f"{step.who}: {step.what}, {step.ms:.0f} ms", (step.ms, row), (6, 0), textcoords="offset points",
             va="center", fontsize=7, color=colour,
         )  # fmt: skip
-    axes.set(ylim=(len(steps) - 0.4, -0.6), xlim=(-span * 0.03, span * 1.9), yticks=[])
+    axes.set(ylim=(len(steps) - 0.4, -0.6), xlim=(-span * 0.03, span * 2.05), yticks=[])
     axes.set_xticks([t for t in axes.get_xticks() if 0 <= t <= span * 1.05])
     axes.tick_params(labelsize=7, length=2)
     axes.set_xlabel("ms after the push", fontsize=7, labelpad=1)
