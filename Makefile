@@ -9,7 +9,7 @@ demo: system $(VENV)/made ## the whole story in two minutes; the figure is in bu
 	@$(PY) -m premises.demo $(if $(FULL),--full)
 
 test: system $(VENV)/made ## all tests, unit tests first
-	@$(PY) -m pytest -m 'not system'
+	@$(PY) -m pytest -m 'not system' -n auto
 	@$(PY) -m pytest -m system
 
 lint: $(VENV)/made ## style and the usual mistakes

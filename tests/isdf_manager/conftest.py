@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import socket
 from pathlib import Path
 
@@ -188,12 +189,21 @@ class World:
         return row.state
 
 
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory) -> Path:
+    """The home that each test's manager begins with; made once."""
+    made = Manager(tmp_path_factory.mktemp("prepared"), None)
+    for words in (["init", "--url", "http://manager.example:8080"], ["publish", str(made.service())]):
+        assert cli.main(["--home", str(made.path), *words]) == 0
+    return made.path
+
+
 @pytest.fixture
-def manager(tmp_path, capsys):
+def manager(tmp_path, capsys, prepared):
     """A manager with the service `lane` published, at http://manager.example:8080."""
     made = Manager(tmp_path, capsys)
-    made.ok("init", "--url", "http://manager.example:8080")
-    made.ok("publish", str(made.service()))
+    made.service()
+    shutil.copytree(prepared, made.path)
     yield made
     for part in (*made.listeners, *made.applications):
         part.close()

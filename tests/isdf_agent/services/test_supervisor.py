@@ -49,9 +49,12 @@ class Router:
 
     def __init__(self, tmp_path, ready_timeout=30.0, procd=None):
         self.loop, self.procd, self.owners = Loop(), procd or FakeProcd(), FakeOwners()
+        (tmp_path / "passwd").write_text(
+            "root:x:0:0:root:/root:/bin/ash\nisdf-tv:x:32768:32768:tv:/var/run:/bin/false\n"
+        )
         self.supervisor = Supervisor(
             self.procd, self.owners, self.loop, folder=tmp_path / "services", notes=tmp_path / "services.json",
-            ubus=tmp_path / "ubus.sock", ready_timeout=ready_timeout,
+            ubus=tmp_path / "ubus.sock", passwd=tmp_path / "passwd", ready_timeout=ready_timeout,
         )  # fmt: skip
         self.results = []
         self.replies = []
@@ -219,3 +222,21 @@ def test_a_service_that_was_stopped_takes_its_configuration_when_it_starts_again
     router.supervisor.release("tv", router.results.append)
     router.supervisor.config("tv", None, router.replies.append)
     assert router.replies[-1]["config"] == {"rate": 2}
+
+
+@pytest.mark.parametrize("passwd", ["", "root:x:0:0::/:\n", "isdf-tv:x:0:0::/:\n", "isdf-tvx:x:9:9::/:\n"])
+def test_a_service_without_a_user_of_its_own_is_never_started(router, tmp_path, passwd):
+    (tmp_path / "passwd").write_text(passwd)
+    router.start()
+    assert "its user isdf-tv is not in" in router.results[0]
+    assert router.procd.instances == {}
+
+
+def test_a_service_that_is_ready_too_late_and_was_not_ended_runs(tmp_path):
+    router = Router(tmp_path, ready_timeout=0.01)
+    router.start()
+    while not router.results:
+        router.loop.step(None)
+    router.supervisor.ready("tv", 1)
+    assert router.supervisor.listing()["tv"]["state"] == "running"
+    assert len(router.results) == 1

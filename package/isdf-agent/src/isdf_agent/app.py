@@ -52,7 +52,7 @@ class Agent:
         self._policy = Policy(self._dataplane, config.line, FileLedger(paths.run / "ledger.json"), self._grant)
         self._supervisor = Supervisor(
             self._procd, self._policy, self._loop, folder=paths.services, notes=paths.run / "services.json",
-            ubus=paths.ubus, ready_timeout=config.ready_timeout,
+            ubus=paths.ubus, passwd=paths.passwd, ready_timeout=config.ready_timeout,
         )  # fmt: skip
         self._resolver = Resolver(self._loop, paths.resolv_conf)
         self._hosts = HostFollower(self._loop, self._policy, rules, self._resolver)

@@ -104,6 +104,10 @@ class Paths:
         return self.at("/usr/lib/isdf/services")
 
     @property
+    def passwd(self) -> Path:
+        return self.at("/etc/passwd")
+
+    @property
     def resolv_conf(self) -> Path:
         return self.at("/etc/resolv.conf")
 

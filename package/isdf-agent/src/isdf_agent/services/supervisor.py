@@ -45,10 +45,12 @@ class Supervisor:
     """Starts, reconfigures and stops services; one operation a service at a time."""
 
     def __init__(
-        self, procd: Procd, owners: Owners, loop: Loop, *, folder: Path, notes: Path, ubus: Path, ready_timeout: float
-    ) -> None:
+        self, procd: Procd, owners: Owners, loop: Loop, *, folder: Path, notes: Path, ubus: Path, passwd: Path,
+        ready_timeout: float,
+    ) -> None:  # fmt: skip
         self._procd, self._owners, self._loop = procd, owners, loop
-        self._folder, self._notes, self._ubus, self._ready_timeout = folder, notes, ubus, ready_timeout
+        self._folder, self._notes, self._ubus, self._passwd = folder, notes, ubus, passwd
+        self._ready_timeout = ready_timeout
         self._services: dict[str, Service] = {}
         self._waiting: dict[str, tuple[Done, Timer]] = {}  # a start or a new configuration that is not ready yet
         self._polls: dict[str, Callable[[dict], None]] = {}  # a service that waits for its next configuration
@@ -68,6 +70,10 @@ class Supervisor:
         self._owners.begin(name)
         self._expect_ready(service, done)
         self._save()
+        if not self._has_user(name):
+            # procd passes over a user that does not exist, and runs the process as root.
+            self._not_ready(name, f"its user isdf-{name} is not in {self._passwd}; install its package again")
+            return
         self._procd.set(PREFIX + name, self._instance(service), lambda error: error and self._not_ready(name, error))
 
     def reconfigure(self, name: str, config: dict, done: Done) -> None:
@@ -119,7 +125,7 @@ class Supervisor:
         if revision is not None and revision != service.revision:
             return
         self._owners.ready(name)
-        if service.state == "starting":
+        if service.state in ("starting", "failed"):  # late is not never: it was not ended
             service.state, service.since = "running", time.time()
         service.error = None
         self._save()
@@ -217,7 +223,16 @@ class Supervisor:
             "stdout": True,
             "stderr": True,
             "no_new_privs": True,
+            "term_timeout": 2,  # seconds; the agent cleans up after it, and its successor waits for its end
         }
+
+    def _has_user(self, name: str) -> bool:
+        try:
+            lines = self._passwd.read_text(errors="replace").splitlines()
+        except OSError:
+            return False
+        users = {fields[0]: fields[2] for line in lines if len(fields := line.split(":")) > 2}
+        return users.get(f"isdf-{name}", "0") not in ("", "0")
 
     def _known(self, name: str) -> Service:
         if name not in self._services:
