@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from . import privilege, rootfs
@@ -103,6 +104,20 @@ class Host:
     @property
     def is_router(self) -> bool:
         return self.path(rootfs.PYTHON).exists()
+
+    def reaches(self, *targets: str) -> dict[str, bool]:
+        """Which of `icmp:ADDRESS`, `tcp:ADDRESS:PORT`, `udp:ADDRESS:PORT` and `dns:NAME` this host reaches."""
+        return json.loads(self.run(self.python("premises.probe", *targets)).stdout)
+
+    @contextlib.contextmanager
+    def answering(self, kind: str, port: int) -> Iterator[Process]:
+        """Answer on a port, `udp` or `tcp`; the process prints the address of everybody who reaches it."""
+        with self.popen(self.python("premises.echo", kind, str(port)), stdout=subprocess.PIPE, text=True) as process:
+            process.stdout.readline()  # "ready"
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def processes(self) -> dict[int, str]:
         """Pids (as seen from here) and command lines of what runs in this host, without its holder."""

@@ -21,6 +21,7 @@ PROGRAMS = {
 }  # fmt: skip
 # Inside: root; system users; those that OpenWrt's functions.sh gives to packages (from 32768 or from 65536); nobody.
 INNER = ((1, 1023), (32768, 4096), (65534, 4096))
+KNOBS = Path("/proc/sys")
 _CAP_SYS_ADMIN = 21
 
 
@@ -95,10 +96,10 @@ def check() -> None:
         ("kernel.apparmor_restrict_unprivileged_userns", "0"),  # Ubuntu since 24.04
         ("kernel.unprivileged_userns_clone", "1"),  # Debian's kernels before 11
     ):
-        path = Path("/proc/sys", *knob.split("."))
+        path = KNOBS.joinpath(*knob.split("."))
         if path.exists() and path.read_text().strip() != value and not _may_unshare():
             raise LackingError(f"the kernel keeps user namespaces from {name}, paste: sudo sysctl -w {knob}={value}")
-    if Path("/proc/sys/user/max_user_namespaces").read_text().strip() == "0":
+    if (KNOBS / "user/max_user_namespaces").read_text().strip() == "0":
         raise LackingError("user namespaces are switched off, paste: sudo sysctl -w user.max_user_namespaces=10000")
 
 
