@@ -26,6 +26,7 @@ table inet fw4 {
 """
 SERVER4, SERVER6 = "198.51.100.1", "2001:db8:99::1"
 OTHER4 = "198.51.100.2"
+MAC = {name: f"02:00:00:00:00:0{n}" for n, name in enumerate(("wan", "br-lan", "guest", "server", "client", "visitor"))}
 CLIENT4, CLIENT6 = "192.168.1.2", "2001:db8:1::2"
 
 
@@ -58,6 +59,11 @@ class Host:
 
     def close(self):
         self._keeper.communicate()
+
+    def neighbours(self, device, *addresses):
+        """Know the hosts of the test from the start: an unanswered first question would stop a stream for a second."""
+        for address, mac in addresses:
+            self.run(f"ip neigh replace {address} lladdr {mac} nud permanent dev {device}")
 
 
 class Traffic:
@@ -121,6 +127,8 @@ class Home:
             ip addr add 203.0.113.2/24 dev wan; ip addr add 2001:db8:0::2/64 dev wan nodad
             ip addr add 192.168.1.1/24 dev br-lan; ip addr add 2001:db8:1::1/64 dev br-lan nodad
             ip addr add 192.168.2.1/24 dev guest
+            ip link set wan address {MAC["wan"]}; ip link set guest address {MAC["guest"]}
+            ip link set br-lan address {MAC["br-lan"]}
             for d in wan lan1 guest br-lan; do ip link set $d up gso_max_segs 1; done
             ip route add default via 203.0.113.1; ip -6 route add default via 2001:db8:0::1
             echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
@@ -128,17 +136,23 @@ class Home:
             input=FIREWALL,
         )
         self.server.run(f"""
-            ip link set lo up; ip link set eth0 up gso_max_segs 1
+            ip link set lo up; ip link set eth0 up gso_max_segs 1 address {MAC["server"]}
             ip addr add 203.0.113.1/24 dev eth0; ip addr add 2001:db8:0::1/64 dev eth0 nodad
             ip addr add {SERVER4}/32 dev lo; ip addr add {OTHER4}/32 dev lo; ip addr add {SERVER6}/128 dev lo
             ip -6 route add default via 2001:db8:0::2""")
         self.client.run(f"""
-            ip link set lo up; ip link set eth0 up gso_max_segs 1
+            ip link set lo up; ip link set eth0 up gso_max_segs 1 address {MAC["client"]}
             ip addr add {CLIENT4}/24 dev eth0; ip addr add {CLIENT6}/64 dev eth0 nodad
             ip route add default via 192.168.1.1; ip -6 route add default via 2001:db8:1::1""")
-        self.guest.run("""
-            ip link set eth0 up gso_max_segs 1; ip addr add 192.168.2.2/24 dev eth0
-            ip route add default via 192.168.2.1""")  # fmt: skip
+        self.guest.run(f"""
+            ip link set eth0 up gso_max_segs 1 address {MAC["visitor"]}; ip addr add 192.168.2.2/24 dev eth0
+            ip route add default via 192.168.2.1""")
+        r.neighbours("wan", ("203.0.113.1", MAC["server"]), ("2001:db8:0::1", MAC["server"]))
+        r.neighbours("br-lan", (CLIENT4, MAC["client"]), (CLIENT6, MAC["client"]))
+        r.neighbours("guest", ("192.168.2.2", MAC["visitor"]))
+        self.server.neighbours("eth0", ("203.0.113.2", MAC["wan"]), ("2001:db8:0::2", MAC["wan"]))
+        self.client.neighbours("eth0", ("192.168.1.1", MAC["br-lan"]), ("2001:db8:1::1", MAC["br-lan"]))
+        self.guest.neighbours("eth0", ("192.168.2.1", MAC["guest"]))
 
     def traffic(self, host, *args):
         self._started.append(Traffic(host, *args))

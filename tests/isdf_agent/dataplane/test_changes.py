@@ -185,6 +185,16 @@ def test_a_flushed_ruleset_is_back_with_the_next_change(home):
     assert "198.51.100.2" in listing
 
 
+def test_lost_queues_are_back_with_the_next_class(home):
+    agent = home.agent()
+    agent("add_class", "pay", "sites", "200kBps")
+    home.router.run("tc qdisc del dev wan root; tc qdisc del dev br-lan clsact; ip link del ifb-isdf")
+    agent("add_class", "pay", "more", "100kBps")
+    assert "rate 1600Kbit" in home.router.run("tc class show dev wan")
+    assert "rate 1600Kbit" in home.router.run("tc class show dev ifb-isdf")
+    assert "Redirect to device ifb-isdf" in home.router.run("tc filter show dev br-lan egress")
+
+
 def test_bits_of_the_connection_mark_outside_the_mask_stay_as_they_are(home):
     home.router.run("""
         nft add table inet other

@@ -59,23 +59,19 @@ class KernelDataplane:
         if self._line is None:
             raise KernelError("the dataplane has not adopted the kernel's state yet")
         new = after(self._state, change)
-        if not self._adopted or not self._has_table():
-            # Never carried out, or somebody flushed the ruleset: all of it, not only the change.
-            old = self._state
-            try:
-                self.adopt(self._line, new)
-            except KernelError:
-                self._state = old
-                raise
+        if not self._adopted:
+            self._adopt_instead(new)
             return
-        both = State({**self._state.classes, **new.classes})
         if change.set_classes:
-            self._shape(both)
+            self._shape(State({**self._state.classes, **new.classes}))
         script = change_script(self._state, change, self._wan, self._buckets)
         try:
             if script:
                 self._nft.run("\n".join(script))
         except KernelError:
+            if not self._has_table():  # somebody flushed the ruleset
+                self._adopt_instead(new)
+                return
             if change.set_classes:
                 self._shape(self._state)
             raise
@@ -86,6 +82,15 @@ class KernelDataplane:
             except KernelError as error:
                 # No packet goes there any more; the next change looks at all queues again.
                 log.warning("the queues of classes %s stay for now: %s", change.remove_classes, error)
+
+    def _adopt_instead(self, new: State) -> None:
+        """All of the new state, not only the change: the kernel has nothing that the change could be made to."""
+        old = self._state
+        try:
+            self.adopt(self._line, new)
+        except KernelError:
+            self._state = old
+            raise
 
     def counters(self) -> dict[int, Counters]:
         found: dict[int, dict[str, int]] = {}

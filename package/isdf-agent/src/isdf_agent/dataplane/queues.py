@@ -40,8 +40,8 @@ def reason(error: NetlinkError) -> str:
     return f"{os.strerror(error.code)} ({errno.errorcode.get(error.code, error.code)})"
 
 
-def root(ip: IPRoute, index: int) -> dict | None:
-    """The root qdisc of a device."""
+def root(ip: IPRoute, index: int):
+    """The root qdisc of a device, None where it has none."""
     return next((q for q in ip.get_qdiscs(index) if q["parent"] == 0xFFFFFFFF), None)
 
 
@@ -87,12 +87,12 @@ def same_class(known: Found, wanted: Node) -> bool:
     old = known.node
     same = (old.parent, old.rate, old.ceil) == (wanted.parent, wanted.rate, wanted.ceil)
     # An inner class has no quantum of its own any more: the kernel reports 0 or what it had as a leaf.
-    return same and (wanted.leaf is None or (old.quantum == wanted.quantum and known.buffers == _buffers(wanted)))
+    return same and (wanted.leaf is None or (old.quantum == wanted.quantum and known.buffers == buffers(wanted)))
 
 
 def set_class(ip: IPRoute, index: int, node: Node, create: bool = False) -> None:
     """Make the class, or change it in place: its queue stays as it is."""
-    buffer, cbuffer = _buffers(node)
+    buffer, cbuffer = buffers(node)
     parameters = {
         "rate": node.rate, "ceil": node.ceil, "buffer": buffer, "cbuffer": cbuffer, "quantum": node.quantum, "prio": 0,
     }  # fmt: skip
@@ -156,7 +156,7 @@ def _leaf(qdisc) -> Leaf:
     return Leaf(kind)
 
 
-def _buffers(node: Node) -> tuple[int, int]:
+def buffers(node: Node) -> tuple[int, int]:
     """Time to send the bursts, in the kernel's ticks."""
 
     def ticks(burst: int, rate: int) -> int:

@@ -6,12 +6,18 @@ not share the line. What nft gave no class (from the router or another LAN) pass
 
 A root qdisc that somebody made (its handle is not 0, as the kernel's own default has) and that is not ours is left
 alone, and the plan is refused naming it. Ours is told by its `r2q`, which nothing else uses here: every class has its
-quantum given. Reference: tc-htb(8), rtnetlink(7).
+quantum given.
+
+Only the worker changes these queues, so it remembers what it has read and made: reading all of a tree takes longer than
+changing a class in it. Where the kernel does not agree any more, everything is read anew and tried once again.
+
+Reference: tc-htb(8), rtnetlink(7).
 """
 
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,7 +28,7 @@ from isdf.errors import KernelError
 
 from . import queues, redirect
 from .port import BASE
-from .tree import ROOT, drained, leaf_handle, nodes, number_of
+from .tree import ROOT, Node, drained, leaf_handle, nodes, number_of
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +54,8 @@ class Shaper:
     def __init__(self) -> None:
         self._ip = IPRoute()
         self._kind: str | None = None
+        self._known: dict[int, dict[int, queues.Found]] = {}  # by device: our tree as it is
+        self._redirected: set[tuple[int, int]] = set()  # LAN device and ifb
         self.retiring: dict[int, set[int]] = {}
 
     def shape(self, plan: Plan) -> dict:
@@ -56,22 +64,32 @@ class Shaper:
         Classes that are not in the plan go when their queues are empty (`drain`). When the kernel refuses in the
         middle, what this call has made or changed is undone, and `KernelError` raised.
         """
-        wan = self._index(plan.wan)
+        remembered = bool(self._known)
+        try:
+            return self._shape(plan)
+        except KernelError:
+            if not remembered:
+                raise
+        return self._shape(plan)
+
+    def _shape(self, plan: Plan) -> dict:
+        wan = _index(plan.wan)
         if wan is None:
             raise KernelError(f"the WAN device {plan.wan} does not exist")
         undo: Undo = []
         try:
-            queues.root_is_free(self._ip, wan, plan.wan, SIGNATURE)
+            if wan not in self._known:
+                queues.root_is_free(self._ip, wan, plan.wan, SIGNATURE)
             ifb = self._ifb(undo)
             kind = self._leaf_kind(ifb)
             self._tree(ifb, plan.down, {i: r[:2] for i, r in plan.classes.items()}, kind, 0, undo)
             self._tree(wan, plan.up, {i: r[2:] for i, r in plan.classes.items()}, kind, leaf_handle(BASE), undo)
             missing = [name for name in plan.lan if not self._redirect(name, ifb, undo)]
         except NetlinkError as error:
-            _back(undo)
+            self._back(undo)
             raise KernelError(f"the kernel refused the queues: {queues.reason(error)}") from None
         except KernelError:
-            _back(undo)
+            self._back(undo)
             raise
         self.drain()
         return {"leaf": kind, "missing": missing}
@@ -79,43 +97,46 @@ class Shaper:
     def drain(self) -> None:
         """Delete the retiring classes whose queues are empty by now."""
         for index, numbers in list(self.retiring.items()):
-            found = queues.classes(self._ip, index)
+            found = self._known[index] = queues.classes(self._ip, index)
             for number in list(numbers):
                 own = [c for h, c in found.items() if number_of(h) == number]
                 if not any(c.queued for c in own):
                     for c in sorted(own, key=lambda c: c.node.handle & 0x8000):  # leaves before their inner class
                         queues.delete_class(self._ip, index, c.node)
+                        del found[c.node.handle]
                     numbers.discard(number)
             if not numbers:
                 del self.retiring[index]
 
     def teardown(self, wan: str, lan: list[str]) -> dict:
         """Remove the trees, the redirections and the ifb."""
+        self._forget()
         for name in lan:
-            index = self._index(name)
+            index = _index(name)
             if index is not None:
                 redirect.remove(self._ip, index)
-        index = self._index(wan)
+        index = _index(wan)
         if index is not None and queues.is_ours(queues.root(self._ip, index), SIGNATURE):
             self._delete_root(index)
-        ifb = self._index(IFB)
+        ifb = _index(IFB)
         if ifb is not None:
             self._ip.link("del", index=ifb)
         self.retiring.clear()
-        self._kind = None
         return {}
 
-    def _index(self, name: str) -> int | None:
-        found = self._ip.link_lookup(ifname=name)
-        return found[0] if found else None
+    def _forget(self) -> None:
+        self._known.clear()
+        self._redirected.clear()
+        self._kind = None
 
     def _ifb(self, undo: Undo) -> int:
-        index = self._index(IFB)
+        index = _index(IFB)
         if index is None:
             self._ip.link("add", ifname=IFB, kind="ifb", txqlen=1000)
-            index = self._index(IFB)
+            index = _index(IFB)
             undo.append(lambda: self._ip.link("del", index=index))
-        self._ip.link("set", index=index, state="up")
+        if index not in self._known:
+            self._ip.link("set", index=index, state="up")
         return index
 
     def _leaf_kind(self, ifb: int) -> str:
@@ -125,48 +146,66 @@ class Shaper:
         return self._kind
 
     def _tree(self, index: int, line: int, classes: dict, kind: str, default: int, undo: Undo) -> None:
-        ip = self._ip
-        if not queues.is_ours(queues.root(ip, index), SIGNATURE):
-            queues.add_root(ip, index, default & 0xFFFF, SIGNATURE)
-            undo.append(lambda: self._delete_root(index))
-        found = queues.classes(ip, index)
+        found = self._known.get(index)
+        if found is None:
+            if not queues.is_ours(queues.root(self._ip, index), SIGNATURE):
+                queues.add_root(self._ip, index, default & 0xFFFF, SIGNATURE)
+                undo.append(lambda: self._delete_root(index))
+            found = self._known[index] = queues.classes(self._ip, index)
         wanted = {node.handle: node for node in nodes(line, classes, kind)}
         for handle, node in wanted.items():
-            known = found.get(handle)
-            if known is None:
-                queues.set_class(ip, index, node, create=True)
-                undo.append(lambda node=node: queues.delete_class(ip, index, node))
-            elif not queues.same_class(known, node):
-                queues.set_class(ip, index, node)
-                undo.append(lambda old=known.node: queues.set_class(ip, index, old))
-            leaf = known.node.leaf if known else None
-            if node.leaf and not queues.same_leaf(leaf, node.leaf):
-                queues.set_leaf(ip, index, node, leaf)
-                if leaf:
-                    undo.append(lambda old=known.node: queues.set_leaf(ip, index, old, old.leaf))
-        leaving = [c for h, c in found.items() if h not in wanted]
-        for c in leaving:
-            if c.queued:
-                queues.set_class(ip, index, drained(c.node, line))
-        self.retiring.pop(index, None)
-        if leaving:
-            self.retiring[index] = {number_of(c.node.handle) for c in leaving}
+            self._node(index, found.get(handle), node, undo)
+            found[handle] = queues.Found(node, queues.buffers(node), False)
+        leaving = {number_of(h) for h in found if h not in wanted}
+        if not leaving:
+            self.retiring.pop(index, None)
+            return
+        # What goes may have packets queued: they may use whatever the line has to spare.
+        found = self._known[index] = queues.classes(self._ip, index)
+        for handle, c in found.items():
+            if handle not in wanted and c.queued:
+                queues.set_class(self._ip, index, drained(c.node, line))
+        self.retiring[index] = leaving
+
+    def _node(self, index: int, known: queues.Found | None, node: Node, undo: Undo) -> None:
+        """Make or change one class and its queue, whatever differs."""
+        ip = self._ip
+        if known is None:
+            queues.set_class(ip, index, node, create=True)
+            undo.append(lambda: queues.delete_class(ip, index, node))
+        elif not queues.same_class(known, node):
+            queues.set_class(ip, index, node)
+            undo.append(lambda: queues.set_class(ip, index, known.node))
+        leaf = known.node.leaf if known else None
+        if node.leaf and not queues.same_leaf(leaf, node.leaf):
+            queues.set_leaf(ip, index, node, leaf)
+            if leaf:
+                undo.append(lambda: queues.set_leaf(ip, index, known.node, leaf))
 
     def _redirect(self, name: str, ifb: int, undo: Undo) -> bool:
-        index = self._index(name)
+        index = _index(name)
         if index is None:
             return False
-        if redirect.redirect(self._ip, index, name, ifb):
-            undo.append(lambda: redirect.remove(self._ip, index))
+        if (index, ifb) not in self._redirected:
+            if redirect.redirect(self._ip, index, name, ifb):
+                undo.append(lambda: redirect.remove(self._ip, index))
+            self._redirected.add((index, ifb))
         return True
 
     def _delete_root(self, index: int) -> None:
         self._ip.tc("del", index=index, handle=ROOT, parent=0xFFFFFFFF)
 
+    def _back(self, undo: Undo) -> None:
+        self._forget()
+        for step in reversed(undo):
+            try:
+                step()
+            except NetlinkError as error:
+                log.error("a step back was refused: %s", queues.reason(error))
 
-def _back(undo: Undo) -> None:
-    for step in reversed(undo):
-        try:
-            step()
-        except NetlinkError as error:
-            log.error("a step back was refused: %s", queues.reason(error))
+
+def _index(name: str) -> int | None:
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return None
