@@ -1,12 +1,13 @@
 """The vocabulary of iSDF: flows, rates, classes and leases. Values only, no I/O.
 
-Paper: Table 1 (control API); a field of a flow that is left out is a wildcard.
+Paper: Table 1 (control API); a field of a flow that is left out is a wildcard. The values are named tuples: every
+service has this module in its memory, and `dataclasses` costs 1.1 MB there, a third of what a service may have.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from collections import namedtuple
 
 from .errors import InvalidError
 
@@ -113,33 +114,37 @@ def parse_device(value: object) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flow:
+_FLOW_FIELDS = {
+    "proto": parse_proto, "local": parse_address, "local_port": parse_ports, "remote": parse_address,
+    "remote_port": parse_ports, "host": parse_host, "device": parse_device,
+}  # fmt: skip
+
+
+class Flow(namedtuple("Flow", _FLOW_FIELDS)):
     """Traffic between the customer's side (`local`) and the other (`remote`), both directions of it.
 
-    A field that is None is a wildcard. `host` (a domain name, or `*.name`) stands for the remote addresses that DNS
-    answers give it; `device` (MAC) for the local addresses of a device. Values are canonical text after `Flow.parse`.
+    A field that is None is a wildcard: `Flow(remote="203.0.113.7", proto="tcp")`. `host` (a domain name, or `*.name`)
+    stands for the remote addresses that DNS answers give it; `device` (MAC) for the local addresses of a device. The
+    fields are canonical text; what cannot be one is an `InvalidError` that names it.
     """
 
-    proto: str | None = None
-    local: str | None = None
-    local_port: str | None = None
-    remote: str | None = None
-    remote_port: str | None = None
-    host: str | None = None
-    device: str | None = None
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        for field, parse in _FLOW_FIELDS.items():
-            value = getattr(self, field)
-            if value is not None:
-                object.__setattr__(self, field, parse(value))
+    def __new__(cls, **given: object) -> Flow:
+        if unknown := sorted(map(str, given.keys() - _FLOW_FIELDS.keys())):
+            raise InvalidError(f"flow has no field {_short(unknown[0])}; it has {', '.join(_FLOW_FIELDS)}")
+        values = (given.get(field) for field in _FLOW_FIELDS)
+        parsers = _FLOW_FIELDS.values()
+        self = super().__new__(
+            cls, *(None if v is None else parse(v) for v, parse in zip(values, parsers, strict=True))
+        )
         if self.host and self.remote:
             raise InvalidError("a flow has either a host or a remote address: the host stands for its addresses")
         if self.local and self.remote and (":" in self.local) != (":" in self.remote):
             raise InvalidError(f"local {self.local} and remote {self.remote} are of different address families")
         if (self.local_port or self.remote_port) and self.proto and self.proto not in _WITH_PORTS:
             raise InvalidError(f"protocol {self.proto} has no ports")
+        return self
 
     @classmethod
     def parse(cls, mapping: object) -> Flow:
@@ -148,56 +153,35 @@ class Flow:
             return mapping
         if not isinstance(mapping, dict):
             raise InvalidError(f"flow {_short(mapping)} is not a table of {', '.join(_FLOW_FIELDS)}")
-        unknown = sorted(set(map(str, mapping)) - set(_FLOW_FIELDS))
-        if unknown:
-            raise InvalidError(f"flow has no field {_short(unknown[0])}; it has {', '.join(_FLOW_FIELDS)}")
-        return cls(**{k: v for k, v in mapping.items() if v is not None})
+        return cls(**{str(field): value for field, value in mapping.items()})
 
     def as_dict(self) -> dict[str, str]:
         """The fields that are set, as they travel."""
-        return {f.name: v for f in fields(self) if (v := getattr(self, f.name)) is not None}
+        return {field: value for field, value in self._asdict().items() if value is not None}
 
     def __str__(self) -> str:
         return " ".join(f"{k}={v}" for k, v in self.as_dict().items()) or "everything"
 
 
-_FLOW_FIELDS = {
-    "proto": parse_proto, "local": parse_address, "local_port": parse_ports, "remote": parse_address,
-    "remote_port": parse_ports, "host": parse_host, "device": parse_device,
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(namedtuple("Rate", "down up down_ceil up_ceil")):
     """What a class is guaranteed and may reach at most, in bit/s, towards the home (`down`) and away from it (`up`)."""
 
-    down: int
-    up: int
-    down_ceil: int
-    up_ceil: int
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(namedtuple("Line", "down up base_down base_up")):
     """The access line in bit/s: what it can carry (`down`, `up`), and what of it is sold as the base (`base_*`)."""
 
-    down: int
-    up: int
-    base_down: int
-    base_up: int
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """Something that the control API made, its owner, since and until when (Unix seconds; None: until undone)."""
+class Lease(namedtuple("Lease", "id owner verb args since until active", defaults=(None, True))):
+    """Something that the control API made for `owner` when it called `verb` with `args`.
 
-    id: str
-    owner: str
-    verb: str
-    args: dict
-    since: float
-    until: float | None = None
-    active: bool = True  # False: shadowed by a lease that goes before it
+    `since` and `until` are Unix seconds (None: until undone); not `active`: shadowed by a lease that goes before it.
+    """
+
+    __slots__ = ()
 
 
 def _short(value: object) -> str:

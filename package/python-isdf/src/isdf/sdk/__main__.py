@@ -1,12 +1,13 @@
-"""`python3 -m isdf.sdk FOLDER` runs the service in FOLDER; this is the command that procd gets."""
+"""`python3 -m isdf.sdk FOLDER` runs the service in FOLDER; this is the command that procd gets.
+
+Every service pays for what is imported here: no argparse, no pathlib, no typing.
+"""
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
-from pathlib import Path
 
 from .. import ubus
 from ..errors import IsdfError
@@ -15,21 +16,20 @@ from .service import Process, load, report, say, sentence_of
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status 1 when the service cannot be loaded or its first configuration fails, 0 when it was told to end."""
-    parser = argparse.ArgumentParser(prog="isdf.sdk", description="Run the service in a folder.")
-    parser.add_argument("folder", type=Path, help="folder with service.py")
-    parser.add_argument(
-        "--ubus", default=os.environ.get("UBUS_SOCKET", "/var/run/ubus/ubus.sock"), help="ubusd's socket"
-    )
-    args = parser.parse_args(argv)
+    """Exit status 0 when told to end, 1 when the service or its first configuration fails, 2 for wrong use."""
+    words = sys.argv[1:] if argv is None else argv
+    if len(words) != 1 or words[0].startswith("-"):
+        print("usage: python3 -m isdf.sdk FOLDER   (ubusd's socket: environment variable UBUS_SOCKET)", file=sys.stderr)
+        return 2
+    (folder,) = words
     loop = Loop()
     try:
-        bus = ubus.connect(args.ubus)
+        bus = ubus.connect(os.environ.get("UBUS_SOCKET", "/var/run/ubus/ubus.sock"))
     except IsdfError as error:
-        print(f"{args.folder}: {error}", file=sys.stderr)
+        print(f"{folder}: {error}", file=sys.stderr)
         return 1
     try:
-        service = load(args.folder)
+        service = load(folder)
     except (Exception, SystemExit) as error:  # whatever service.py does when it is imported
         sentence = f"service.py cannot be loaded: {sentence_of(error)}"
         say(sentence)

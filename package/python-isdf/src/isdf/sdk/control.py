@@ -5,19 +5,11 @@ Each call is idempotent: asking again for what is there changes nothing and answ
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from ..errors import from_dict
 from ..model import Flow
 
 
-class Bus(Protocol):
-    """What `Control` needs of `isdf.ubus.Connection`; `isdf.sdk.testing` has one without a bus."""
-
-    def call(self, path: str, method: str, args: dict, timeout: float = ...) -> dict: ...
-
-
-def call(bus: Bus, path: str, method: str, **args) -> dict:
+def call(bus, path: str, method: str, **args) -> dict:
     """Call with the arguments that are set; an error in the reply is raised as the class of `isdf.errors` it is."""
     reply = bus.call(path, method, {k: v for k, v in args.items() if v is not None}, timeout=30.0)
     if "error" in reply:
@@ -26,9 +18,9 @@ def call(bus: Bus, path: str, method: str, **args) -> dict:
 
 
 class Control:
-    """The verbs; errors are those of `isdf.errors`, a sentence each."""
+    """The verbs; errors are those of `isdf.errors`, a sentence each. `bus` is an `isdf.ubus.Connection`."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus) -> None:
         self._bus = bus
 
     def add_class(self, name: str, rate, ceil=None, up=None, up_ceil=None) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import inspect
+import os
 import sys
-from pathlib import Path
 
 from ..errors import IsdfError, UnavailableError
 from ..loop import Loop
@@ -30,20 +28,18 @@ class Service:
         raise TypeError(f"{type(self).__name__} has no configure()")
 
 
-def load(folder: Path) -> type[Service]:
+def load(folder: str) -> type[Service]:
     """The subclass of `Service` in `folder`/service.py; `ImportError` where there is not exactly one."""
-    path = folder / "service.py"
-    spec = importlib.util.spec_from_file_location("service", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["service"] = module
-    spec.loader.exec_module(module)
-    found = [
-        c
-        for _, c in inspect.getmembers(module, inspect.isclass)
-        if issubclass(c, Service) and c.__module__ == "service"
-    ]
+    sys.modules.pop("service", None)
+    sys.path.insert(0, str(folder))
+    try:
+        import service
+    finally:
+        sys.path.remove(str(folder))
+    mine = [c for c in vars(service).values() if isinstance(c, type) and c.__module__ == "service"]
+    found = [c for c in mine if issubclass(c, Service)]
     if len(found) != 1:
-        raise ImportError(f"{path} defines {len(found)} subclasses of Service; it takes exactly one")
+        raise ImportError(f"{folder}/service.py defines {len(found)} subclasses of Service; it takes exactly one")
     return found[0]
 
 
@@ -73,7 +69,11 @@ def report(bus: Connection, sentence: str, revision: int | None = None) -> None:
 def say(sentence: str) -> None:
     """A line for the router's log, where procd calls every service python3."""
     own = getattr(sys.modules.get("service"), "__file__", None)
-    print(f"service {Path(own).parent.name}: {sentence}" if own else sentence, file=sys.stderr, flush=True)
+    print(
+        f"service {os.path.basename(os.path.dirname(own))}: {sentence}" if own else sentence,
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 class Process:
