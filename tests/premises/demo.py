@@ -30,7 +30,7 @@ class Times:
     after: float
 
 
-SHORT, FULL = Times(24, 28, 22), Times(200, 150, 50)
+SHORT, FULL = Times(26, 40, 24), Times(200, 150, 50)
 
 
 class Teller:

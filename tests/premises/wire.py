@@ -55,7 +55,8 @@ class Wire:
                 continue
             for source, target in ((f"to-{home}", f"from-{home}"), (f"from-{home}", f"to-{home}")):
                 steps = round(loss * _LOSS_STEPS / 100)
-                drop = f"numgen random mod {_LOSS_STEPS} < {steps} drop;" if steps else ""
+                some = f"numgen random mod {_LOSS_STEPS} < {steps}" if steps < _LOSS_STEPS else ""
+                drop = f"{some} drop;" if steps else ""
                 hook = f"type filter hook ingress device {source} priority 0;"
                 lines.append(f'chain {source} {{ {hook} {drop} fwd to "{target}"; }}')
         self.host.run(["nft", "-f", "-"], input="\n".join([*lines, "}", ""]))
