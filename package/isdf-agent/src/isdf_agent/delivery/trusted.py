@@ -56,8 +56,11 @@ class Trusted:
         """The assignment in `data`, as it came over the wire (signature embedded)."""
         if len(data) > ASSIGNMENT_MAX:
             raise FormatError(f"the assignment has over {ASSIGNMENT_MAX} bytes")
-        text, payload = usign.split_embedded(data)
-        signature = usign.Signature.parse(text)
+        try:
+            text, payload = usign.split_embedded(data)
+            signature = usign.Signature.parse(text)
+        except FormatError as error:
+            raise FormatError(f"the assignment's signature cannot be read: {error}") from None
         if text != usign.Signature(signature.fingerprint, signature.signature).dump():
             raise FormatError("the assignment's signature has a comment of its own; nobody vouches for that")
         if not self._is_by(self._assignment_key, signature, payload):

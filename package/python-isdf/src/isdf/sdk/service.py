@@ -48,9 +48,8 @@ def sentence_of(error: BaseException) -> str:
     if isinstance(error, IsdfError):
         return str(error)
     place, trace = "", error.__traceback__
-    own = getattr(sys.modules.get("service"), "__file__", None)
     while trace and not isinstance(error, SyntaxError):  # which names the place itself
-        if trace.tb_frame.f_code.co_filename == own:
+        if trace.tb_frame.f_globals.get("__name__") == "service":
             place = f" (service.py, line {trace.tb_lineno})"
         trace = trace.tb_next
     return f"{type(error).__name__}: {error}{place}"
@@ -68,12 +67,7 @@ def report(bus: Connection, sentence: str, revision: int | None = None) -> None:
 
 def say(sentence: str) -> None:
     """A line for the router's log, where procd calls every service python3."""
-    own = getattr(sys.modules.get("service"), "__file__", None)
-    print(
-        f"service {os.path.basename(os.path.dirname(own))}: {sentence}" if own else sentence,
-        file=sys.stderr,
-        flush=True,
-    )
+    print(f"service {os.path.basename(sys.argv[-1])}: {sentence}", file=sys.stderr, flush=True)
 
 
 class Process:
