@@ -12,12 +12,16 @@ from .host import FILES, Host, Process, wait_until
 from .network import batch, move
 from .wire import Wire
 
-# What OpenWrt's /etc/init.d/boot makes in its memory file system, where /var and /run are.
+# What OpenWrt's /etc/init.d/boot makes in its memory file system, where /var and /run are; its firewall; its settings
+# of connection tracking, which a kernel with modules has only after the firewall has asked for it.
 _BOOT = """
 mkdir -p /var/run /var/log /var/lock /var/state /var/etc /var/lib /var/dhcp /tmp/resolv.conf.d
 mkdir -p -m 0755 /var/run/ubus
 chown ubus:ubus /var/run/ubus
 /sbin/fw4 start
+echo 1 > /proc/sys/net/netfilter/nf_conntrack_acct
+echo 60 > /proc/sys/net/netfilter/nf_conntrack_udp_timeout
+echo 7440 > /proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established
 """
 _SERVICES = """
 for script in /etc/rc.d/S*; do
@@ -111,8 +115,7 @@ class Home:
         router = self.router
         old = Host(router.name, router.pid)
         new = self._again(old.name)
-        for pid in old.processes():
-            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not old.kill(), 5, f"the end of all processes on {old.name}")
         router.close()
         router.pid = new
         move(_PORTS, old, router)

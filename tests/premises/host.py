@@ -97,13 +97,14 @@ class Host:
         with log.open("ab") as output:
             return self.popen(argv, env, stdout=output, stderr=subprocess.STDOUT)
 
+    @property
+    def interpreter(self) -> str:
+        """The Python in this host that has the project's packages."""
+        return f"{rootfs.PYTHON}/bin/python3" if self.path(rootfs.PYTHON).exists() else sys.executable
+
     def python(self, module: str, *arguments: str) -> list[str]:
         """The command line of a module of this project in this host."""
-        return [f"{rootfs.PYTHON}/bin/python3" if self.is_router else sys.executable, "-m", module, *arguments]
-
-    @property
-    def is_router(self) -> bool:
-        return self.path(rootfs.PYTHON).exists()
+        return [self.interpreter, "-m", module, *arguments]
 
     def reaches(self, *targets: str) -> dict[str, bool]:
         """Which of `icmp:ADDRESS`, `tcp:ADDRESS:PORT`, `udp:ADDRESS:PORT` and `dns:NAME` this host reaches."""

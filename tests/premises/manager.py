@@ -19,7 +19,7 @@ PORT = 8080
 URL = f"http://manager.isp.example:{PORT}"
 _LISTENING = ["sh", "-c", f"ss -Hltn sport = :{PORT} | grep -q ."]
 # What the router's firewall must let in beyond OpenWrt's default: the push, from the manager alone.
-_PUSH_RULE = """
+PUSH_RULE = """
 config rule 'isdf_push'
 	option name 'Allow-iSDF-Push'
 	option src 'wan'
@@ -89,7 +89,7 @@ class Manager:
         firewall = home.router.read("/etc/config/firewall")
         if "isdf_push" not in firewall:
             four, six = plan.MANAGER
-            home.router.write("/etc/config/firewall", firewall + _PUSH_RULE.format(port=9009, four=four, six=six))
+            home.router.write("/etc/config/firewall", firewall + PUSH_RULE.format(port=9009, four=four, six=six))
             home.router.fw4("reload")
 
     def _argv(self, *words: str) -> list[str]:

@@ -174,6 +174,10 @@ class Premises:
         self.services_manager.init(hooks)
         self.services_manager.start()
 
+    def publish(self, folder: Path | str) -> subprocess.CompletedProcess:
+        """Publish the service in a folder of this machine; it is copied to the manager's host first."""
+        return self.services_manager.publish(folder)
+
     def operator(self, words: list[str], **options: Any) -> subprocess.CompletedProcess:
         """Run `isdf-manager` with `words` on the manager's host; options as of `Host.run`."""
         return self.services_manager.operator(words, **options)

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from isdf.errors import FailedError
 
+from . import rootfs
+
 PROGRAMS = {
     "ip": "iproute2", "tc": "iproute2", "nft": "nftables", "dnsmasq": "dnsmasq-base", "curl": "curl",
     "nsenter": "util-linux", "setpriv": "util-linux",
@@ -80,6 +82,9 @@ def check() -> None:
         missing.append("uidmap")
     if missing:
         raise LackingError(f"programs are missing, paste: {_sudo()}apt-get install -y {' '.join(missing)}")
+    for tree in rootfs.needed_trees():
+        if tree.stat().st_mode & 0o005 != 0o005:
+            raise LackingError(f"services run as other users and cannot read {tree}, paste: chmod -R go+rX {tree}")
     if is_root():
         if not _has_sys_admin():
             raise LackingError(

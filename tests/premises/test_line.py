@@ -31,8 +31,7 @@ except OSError:
 
 def post(host, verb, rate="200kBps", key=edge.KEY):
     url = f"http://{plan.EDGE[0]}:{edge.PORT}/provision"
-    python = host.python("x")[0]
-    return host.run([python, "-c", SIGNED_POST, key, url, verb, rate]).stdout.strip()
+    return host.run([host.interpreter, "-c", SIGNED_POST, key, url, verb, rate]).stdout.strip()
 
 
 def down(client, seconds=SECONDS):
@@ -72,11 +71,11 @@ def test_what_a_home_sends_is_limited_too(net):
     client, mirror = net.home(1).client(1), net.mirror("b")
     sink = "import socket; s = socket.create_server(('0.0.0.0', 7009)); print('ready', flush=True); c, _ = s.accept()\n"
     sink += "n = 0\nwhile data := c.recv(65536): n += len(data)\nprint(n, flush=True)"
-    with mirror.popen([mirror.python("x")[0], "-c", sink], stdout=-1, text=True) as process:
+    with mirror.popen([mirror.interpreter, "-c", sink], stdout=-1, text=True) as process:
         process.stdout.readline()
         started = time.monotonic()
         send = f"import socket; socket.create_connection(('{plan.MIRROR_B[0]}', 7009)).sendall(bytes(300_000))"
-        client.run([client.python("x")[0], "-c", send])
+        client.run([client.interpreter, "-c", send])
         assert json.loads(process.stdout.readline()) == 300_000
         assert 1.9 < time.monotonic() - started < 2.6
 

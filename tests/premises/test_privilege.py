@@ -65,6 +65,13 @@ def test_ubuntus_restriction_is_named_where_it_bites(monkeypatch, user, tmp_path
         privilege.check()
 
 
+def test_a_tree_that_services_cannot_read_is_named(monkeypatch, user, tmp_path):
+    tmp_path.chmod(0o700)
+    monkeypatch.setattr(privilege.rootfs, "needed_trees", lambda: [tmp_path])
+    with pytest.raises(privilege.LackingError, match=rf"paste: chmod -R go\+rX {tmp_path}$"):
+        privilege.check()
+
+
 def test_a_root_without_power_is_told(monkeypatch, user):
     monkeypatch.setattr(privilege, "is_root", lambda: True)
     monkeypatch.setattr(privilege, "_has_sys_admin", lambda: False)

@@ -103,7 +103,7 @@ def _hold(channel: socket.socket, before: int | None, name: str, router: bool, f
             rootfs.fresh(router=router, again=True)
         else:
             rootfs.build(router=router)
-        _settings(router, forward)
+        _settings(forward)
         channel.send(json.dumps({"ready": name}).encode())
     except Exception as error:
         with contextlib.suppress(OSError):  # nobody listens any more
@@ -121,7 +121,7 @@ def _enter_files_of(pid: int) -> None:
     os.close(fd)
 
 
-def _settings(router: bool, forward: bool) -> None:
+def _settings(forward: bool) -> None:
     """Addresses work at once (no duplicate detection), and TCP remembers nothing of earlier connections."""
     values = {
         "net/ipv6/conf/all/accept_dad": 0, "net/ipv6/conf/default/accept_dad": 0,
@@ -133,11 +133,6 @@ def _settings(router: bool, forward: bool) -> None:
         values |= dict.fromkeys(
             ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv6/conf/default/forwarding"), 1
         )
-    if router:  # as OpenWrt's /etc/sysctl.d has them
-        values |= {
-            "net/netfilter/nf_conntrack_acct": 1, "net/netfilter/nf_conntrack_udp_timeout": 60,
-            "net/netfilter/nf_conntrack_tcp_timeout_established": 7440,
-        }  # fmt: skip
     for name, value in values.items():
         with open(f"/proc/sys/{name}", "w") as file:
             file.write(str(value))
