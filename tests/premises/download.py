@@ -28,6 +28,7 @@ class Download:
         self._stopped = True
         self._process.kill()
         self._thread.join()
+        self._process.stdout.close()
 
     def _read(self) -> None:
         total = 0
