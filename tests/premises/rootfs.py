@@ -20,6 +20,7 @@ from . import syscalls
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 _HOST = "/.host"  # the machine's root while a host's is built
+_TREES = "/rom/trees"
 _ETC = (
     "alternatives", "ca-certificates", "ethertypes", "gai.conf", "host.conf", "iproute2", "ld.so.cache", "ld.so.conf",
     "ld.so.conf.d", "localtime", "protocols", "python3", "python3.11", "python3.12", "python3.13", "services", "ssl",
@@ -28,9 +29,11 @@ _FILLED = ("bin", "sbin", "lib", "share")  # of a router's /usr: directories of 
 # What the machine has by these names in them is nothing to a router.
 _OPENWRT = {"acl.d", "functions", "isdf", "nftables.d", "opkg", "rpcd", "upgrade"}
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
-# Both are looked up while the machine's files are still in place.
+# These are looked up while the machine's files are still in place.
+_PREFIXES = {Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix)}
+_OPENWRT_ROOT = {Path(root).resolve()} if (root := os.environ.get("OPENWRT_ROOT")) else set()
 _INTERPRETER, _PACKAGES = os.path.realpath(sys.executable), sysconfig.get_path("purelib")
-PYTHON = "/opt/python"  # a router's Python: the interpreter and the packages of the one that runs this
+PYTHON = "/opt/isdf"  # a router's Python: the interpreter and the packages of the one that runs this
 
 
 def build(*, router: bool) -> None:
@@ -42,22 +45,22 @@ def build(*, router: bool) -> None:
     syscalls.pivot_root("/tmp", "/tmp" + _HOST)
     os.chdir("/")
     _system(router)
-    if router:
-        _python()
-    for tree in needed_trees():
-        show(tree)
     for directory in ("root", "home", "mnt", "srv", "opt", "dev/pts", "dev/shm", "proc", "sys", "tmp"):
         os.makedirs("/" + directory, exist_ok=True)
     _devices()
     if router:
         os.symlink("tmp", "/var")
         os.symlink("tmp/run", "/run")
+        _python()
     else:
         os.makedirs("/run/lock")
         os.makedirs("/var/lib")
         os.makedirs("/var/log")
         os.symlink("../run", "/var/run")
         os.chmod("/tmp", 0o1777)
+    for number, tree in enumerate(needed_trees()):
+        os.makedirs(f"{_TREES}/{number}")
+        syscalls.bind(_HOST + str(tree), f"{_TREES}/{number}", read_only=True)
     fresh(router=router)
     syscalls.umount(_HOST)
     os.rmdir(_HOST)
@@ -66,28 +69,23 @@ def build(*, router: bool) -> None:
 def fresh(*, router: bool, again: bool = False) -> None:
     """What each boot has anew: /proc and /sys of the process's namespaces and, on a router, an empty /tmp."""
     # /proc and /sys are laid over those of the boot before: a user namespace may mount them only where it sees one.
-    if router and again:
-        syscalls.umount("/tmp")
     plain = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
     syscalls.mount("proc", "/proc", "proc", plain)
     syscalls.mount("sysfs", "/sys", "sysfs", plain)
     if router:
+        if again:
+            syscalls.umount("/tmp")
         syscalls.mount("tmpfs", "/tmp", "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=1777")
+    for number, tree in enumerate(needed_trees()):
+        # A tree may lie in another, in /usr, or in /tmp (or /var, which is there on a router) and be gone with it.
+        if not tree.exists():
+            tree.mkdir(parents=True)
+            syscalls.bind(f"{_TREES}/{number}", str(tree))
 
 
 def needed_trees() -> list[Path]:
     """The directories outside the system that the project's Python needs, outermost first."""
-    wanted = {CHECKOUT, Path(sys.prefix), Path(sys.base_prefix)}
-    if "OPENWRT_ROOT" in os.environ:
-        wanted.add(Path(os.environ["OPENWRT_ROOT"]).absolute())
-    return sorted(tree for tree in wanted if tree not in (Path("/usr"), Path("/")))
-
-
-def show(tree: Path) -> None:
-    """Bind a tree of the machine at its own path, unless a tree around it is there already."""
-    if not tree.exists():
-        tree.mkdir(parents=True)
-        syscalls.bind(_HOST + str(tree), str(tree), read_only=True)
+    return sorted(tree for tree in {CHECKOUT, *_PREFIXES, *_OPENWRT_ROOT} if tree not in (Path("/usr"), Path("/")))
 
 
 def _system(router: bool) -> None:
@@ -108,7 +106,8 @@ def _system(router: bool) -> None:
         if os.path.islink(f"{_HOST}/{entry}"):
             os.symlink(os.readlink(f"{_HOST}/{entry}").lstrip("/"), "/" + entry)
         else:
-            show(Path("/", entry))
+            os.mkdir("/" + entry)
+            syscalls.bind(f"{_HOST}/{entry}", "/" + entry, read_only=True)
     os.mkdir("/etc")
     for entry in _ETC:
         source, target = Path(_HOST, "etc", entry), Path("/etc", entry)
@@ -125,7 +124,7 @@ def _fill(directory: str) -> None:
 
 
 def _python() -> None:
-    """A virtual environment at /opt/python and /usr/bin/python3 that enters it.
+    """A virtual environment at PYTHON and /usr/bin/python3 that enters it.
 
     /usr/bin/python3 cannot be a link into the one that runs this: Python looks for its packages beside the name by
     which it was called. And that one may itself be a link to /usr/bin/python3, hence the interpreter's real path.
