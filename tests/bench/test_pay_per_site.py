@@ -17,7 +17,7 @@ from premises.premises import FILE, Premises
 
 pytestmark = pytest.mark.system
 
-STARTS, WINDOW, WARM_UP = 50, 10.0, 3.0  # seconds
+STARTS, WINDOW, WARM_UP = 50, 20.0, 4.0  # seconds
 PURCHASES = 20
 BUCKET = 10.0  # seconds until a router lets one more push make it pull
 
