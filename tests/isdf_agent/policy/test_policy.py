@@ -127,6 +127,19 @@ def test_a_lease_of_another_service_cannot_be_ended(policy):
         policy.remove_class_member("vpn", lease.id)
 
 
+@pytest.mark.parametrize("lease", [None, "", 5, [], {}])
+def test_a_lease_that_is_no_text_is_invalid(policy, lease):
+    with pytest.raises(InvalidError, match="add_class_member answered"):
+        policy.remove_class_member("pay", lease)
+
+
+@pytest.mark.parametrize("duration", [0, -1, True, "1", [], float("nan"), float("inf")])
+def test_a_duration_that_is_none_is_invalid(policy, duration):
+    policy.add_class("pay", "sites", 1_000_000)
+    with pytest.raises(InvalidError, match="duration"):
+        policy.add_class_member("pay", "sites", WEB, duration)
+
+
 def test_what_is_not_in_may_is_not_permitted(policy):
     with pytest.raises(NotPermittedError, match="deaf may not add_class"):
         policy.add_class("deaf", "sites", 1_000_000)

@@ -8,6 +8,7 @@ user `isdf-<name>` is the service of that name, root is the owner `local`. Error
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from typing import Protocol
 
@@ -171,12 +172,11 @@ def _service_of(request: Request) -> str:
 
 def _revision(request: Request, key: str) -> int | None:
     value = request.args.get(key)
-    if value is None:
-        return None
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        raise InvalidError(f"argument {key!r} is {value!r}; it takes the number of a revision") from None
+    if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value):
+        return int(value)  # of a shell script
+    if value is not None and type(value) is not int:
+        raise InvalidError(f"argument {key!r} is {str(value)[:64]!r}; it takes the number of a revision")
+    return value
 
 
 def _failed(sentence: str) -> dict[str, str]:

@@ -90,7 +90,7 @@ class Policy:
         flow = Flow.parse(flow)
         if flow.device is not None:
             raise InvalidError("a member of a class takes no device: give its local address instead")
-        if duration is not None and not (isinstance(duration, int | float) and 0 < duration < 1e9):
+        if duration is not None and not (type(duration) in (int, float) and 0 < duration < 1e9):
             raise InvalidError(f"duration {duration!r} is not a number of seconds above 0")
         key = self._class(owner, name)
         limit = self._limit(owner, "add_class_member")
@@ -113,9 +113,11 @@ class Policy:
 
     def remove_class_member(self, owner: str, lease_id: str) -> None:
         """The inverse; `NotFoundError` where the owner has no such lease."""
+        if not isinstance(lease_id, str) or not lease_id:
+            raise InvalidError("argument 'lease' is the text that add_class_member answered with")
         member = self._held.members.get(lease_id)
         if member is None or member.owner != owner:
-            raise NotFoundError(f"there is no lease {lease_id!r}")
+            raise NotFoundError(f"there is no lease {lease_id[:64]!r}; list names those that there are")
         self._commit(self._held.without(set(), {lease_id}))
 
     # -- the life of owners
