@@ -3,11 +3,11 @@
 What an agent has of them, without bus and delivery, so that it can be killed and measured.
 """
 
-import dataclasses
 import json
 import os
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from isdf.errors import IsdfError
@@ -42,7 +42,7 @@ def answer(policy, dataplane, verb, args):
         return (time.perf_counter() - begun) * 1000
     got = getattr(policy, verb)(*args)
     if isinstance(got, Lease):
-        return dataclasses.asdict(got)
+        return got._asdict()
     return sorted(got) if isinstance(got, set) else got
 
 
@@ -66,6 +66,9 @@ def main():
             got = answer(policy, dataplane, verb, args)
         except IsdfError as error:
             got = error.as_dict()
+        except Exception:
+            traceback.print_exc()
+            os._exit(1)  # the test sees the end, not silence
         hosts.update()
         print(json.dumps(got), flush=True)
 
