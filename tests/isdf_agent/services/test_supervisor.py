@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from isdf.errors import NotFoundError
+from isdf.errors import NotFoundError, NotPermittedError, UnavailableError
 from isdf.loop import Loop
 from isdf_agent.services.supervisor import PREFIX, Supervisor
 
@@ -240,3 +240,23 @@ def test_a_service_that_is_ready_too_late_and_was_not_ended_runs(tmp_path):
     router.supervisor.ready("tv", 1)
     assert router.supervisor.listing()["tv"]["state"] == "running"
     assert len(router.results) == 1
+
+
+def test_a_service_that_is_stopped_may_ask_for_nothing_more(router):
+    router.start()
+    router.supervisor.check_asks("tv")
+    router.supervisor.hold("tv", lambda error: None)
+    with pytest.raises(NotPermittedError, match="tv is stopped; start it first"):
+        router.supervisor.check_asks("tv")
+    router.supervisor.stop("tv", lambda error: None)
+    with pytest.raises(UnavailableError):
+        router.supervisor.check_asks("tv")
+
+
+def test_a_process_that_is_being_exchanged_gets_nothing_of_its_successors(router):
+    router.start()
+    told = []
+    with pytest.raises(UnavailableError, match="tv is "):
+        router.supervisor.config("tv", None, told.append, "0.9")
+    router.supervisor.config("tv", None, told.append, router.supervisor.versions()["tv"])
+    assert [reply["revision"] for reply in told] == [1]

@@ -67,7 +67,7 @@ def publish(
 
     bus.add("isdf", {"status": Method(status, {}), "pull": Method(pull, {})})
     _publish_service(bus, supervisor)
-    _publish_control(bus, policy, hosts, resolver)
+    _publish_control(bus, supervisor, policy, hosts, resolver)
 
 
 def _publish_service(bus: Connection, supervisor: Supervisor) -> None:
@@ -85,9 +85,9 @@ def _publish_service(bus: Connection, supervisor: Supervisor) -> None:
         return handle
 
     def config(request: Request) -> None:
-        after = _revision(request, "after")
+        name, after = _service_of(request), _revision(request, "after")
         request.defer()
-        supervisor.config(_service_of(request), after, request.reply)
+        supervisor.config(name, after, request.reply, request.args.get("version"))
 
     def ready(request: Request) -> dict:
         supervisor.ready(_service_of(request), _revision(request, "revision"))
@@ -104,18 +104,24 @@ def _publish_service(bus: Connection, supervisor: Supervisor) -> None:
             "list": Method(listing, {}),
             "start": Method(switch(supervisor.release), {"service": "str"}),
             "stop": Method(switch(supervisor.hold), {"service": "str"}),
-            "config": Method(config, {"after": "int"}),
+            "config": Method(config, {"after": "int", "version": "str"}),
             "ready": Method(ready, {"revision": "int"}),
             "report": Method(report, {"error": "str", "revision": "int"}),
         },
     )
 
 
-def _publish_control(bus: Connection, policy: Policy, hosts: Hosts, resolver: Resolver) -> None:
+def _publish_control(bus: Connection, supervisor: Supervisor, policy: Policy, hosts: Hosts, resolver: Resolver) -> None:
+    def asking(request: Request) -> str:
+        owner = owner_of(request)
+        if owner != LOCAL:
+            supervisor.check_asks(owner)
+        return owner
+
     def add_class(request: Request) -> dict:
         a = request.args
         return policy.add_class(
-            owner_of(request), a.get("name"), a.get("rate"), a.get("ceil"), a.get("up"), a.get("up_ceil")
+            asking(request), a.get("name"), a.get("rate"), a.get("ceil"), a.get("up"), a.get("up_ceil")
         )
 
     def remove_class(request: Request) -> dict:
@@ -123,7 +129,7 @@ def _publish_control(bus: Connection, policy: Policy, hosts: Hosts, resolver: Re
         return {}
 
     def add_class_member(request: Request) -> dict | None:
-        owner, name = owner_of(request), request.args.get("name")
+        owner, name = asking(request), request.args.get("name")
         flow = Flow.parse(request.args.get("flow"))
         lease = policy.add_class_member(owner, name, flow, request.args.get("duration"))
         answer = {"lease": lease.id, "active": lease.active}

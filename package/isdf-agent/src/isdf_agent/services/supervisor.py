@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from isdf.errors import InvalidError, NotFoundError
+from isdf.errors import InvalidError, NotFoundError, NotPermittedError, UnavailableError
 from isdf.loop import Loop, Timer
 
 from .ports import Owners, Procd
@@ -110,9 +110,14 @@ class Supervisor:
 
     # -- what a service says, over the bus
 
-    def config(self, name: str, after: int | None, reply: Callable[[dict], None]) -> None:
-        """Call `reply` with the configuration of `name` as soon as its revision is another than `after`."""
+    def config(self, name: str, after: int | None, reply: Callable[[dict], None], version: object = None) -> None:
+        """Call `reply` with the configuration of `name` as soon as its revision is another than `after`.
+
+        A process that says of which `version` it is gets none for another: its end, or its successor, is on the way.
+        """
         service = self._known(name)
+        if version not in (None, service.version):
+            raise UnavailableError(f"service {name} is {service.version} from now on, not {version}")
         if service.revision == after:
             self._polls[name] = reply
             return
@@ -138,6 +143,14 @@ class Supervisor:
             log.error("service %s: %s", name, error)
             service.error = error
             self._not_ready(name, error)
+
+    def check_asks(self, name: str) -> None:
+        """Whether `name` may ask for more; nobody would end what a process asks for that is about to be killed."""
+        service = self._services.get(name)
+        if service is None:  # gone, or the agent has come back and has not found it yet
+            raise UnavailableError(f"service {name} does not run on this router")
+        if service.state == "stopped":
+            raise NotPermittedError(f"service {name} is stopped; start it first: isdf.service start")
 
     # -- what procd says
 

@@ -59,10 +59,16 @@ def report(bus: Connection, sentence: str, revision: int | None = None) -> None:
     """Tell the agent that the service cannot do what it was configured for (`revision` None: for the one in force)."""
     try:
         if revision is None:
-            revision = call(bus, "isdf.service", "config")["revision"]
+            revision = call(bus, "isdf.service", "config", **identity())["revision"]
         call(bus, "isdf.service", "report", error=sentence[:2048], revision=revision)
     except IsdfError as error:
         say(f"the agent did not take the report: {error}")
+
+
+def identity() -> dict[str, str]:
+    """The version that procd started, so that a process which is being exchanged is not taken for its successor."""
+    version = os.environ.get("ISDF_VERSION")
+    return {"version": version} if version else {}
 
 
 def say(sentence: str) -> None:
@@ -92,7 +98,7 @@ class Process:
         """Ask for a configuration newer than the one in force; the answer comes when there is one."""
         self._asked += 1
         asked = self._asked
-        args = {} if self._revision is None else {"after": self._revision}
+        args = identity() if self._revision is None else {"after": self._revision} | identity()
 
         def answered(status: int, reply: dict) -> None:
             if asked != self._asked:
