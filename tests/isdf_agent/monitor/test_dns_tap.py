@@ -37,3 +37,13 @@ def test_hosts_are_followed_by_answers_that_pass_and_by_asking(home, tmp_path):
     agent("remove_class_member", "pay", by_asking["id"])
     agent("remove_class_member", "pay", by_hearing["id"])
     assert "isdf_dns" not in home.router.run("nft list tables")
+
+
+def test_an_agent_that_takes_over_leaves_the_rules_as_they_are(home):
+    agent = home.agent()
+    agent("add_class", "pay", "sites", "200kBps")
+    agent("add_class_member", "pay", "sites", {"host": "*.cdn.example"})
+    before = home.router.run("nft -a list table inet isdf_dns")
+    agent.kill()
+    home.agent()("list")
+    assert home.router.run("nft -a list table inet isdf_dns") == before

@@ -7,10 +7,11 @@ neither disturbs the other.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Protocol
 
-from isdf.errors import FormatError
+from isdf.errors import FormatError, KernelError
 
 from ..analyzers import dns, packets
 from .nflog import Nflog
@@ -18,12 +19,15 @@ from .nflog import Nflog
 TABLE = "inet isdf_dns"
 SNAPLEN = 1500
 GROUP = 5599
+_HOOKS = ("forward", "input", "output")
 
 
 class Rules(Protocol):
     """How nft commands are carried out (`isdf_agent.dataplane.nft.Nft`)."""
 
     def run(self, commands: str) -> None: ...
+
+    def read(self, command: str) -> list[dict]: ...
 
 
 class DnsTap:
@@ -39,7 +43,8 @@ class DnsTap:
             return
         log = Nflog(self._group, SNAPLEN)
         try:
-            self._rules.run(rules(self._group))
+            if not self._are_there():
+                self._rules.run(rules(self._group))
         except Exception:
             log.close()
             raise
@@ -53,6 +58,15 @@ class DnsTap:
             self._loop.watch(self._log.fileno(), None)
             self._log.close()
             self._log = None
+
+    def _are_there(self) -> bool:
+        """Whether an agent that was killed left these very rules: then they stay as they are."""
+        try:
+            listed = self._rules.read(f"list table {TABLE}")
+        except KernelError:
+            return False
+        found = sorted((e["rule"]["chain"], e["rule"].get("comment")) for e in listed if "rule" in e)
+        return found == [(hook, _fingerprint(self._group)) for hook in _HOOKS]
 
     def _readable(self) -> None:
         for packet in self._log.read():
@@ -71,9 +85,16 @@ class DnsTap:
 def rules(group: int) -> str:
     """The commands that log answers, replacing what an earlier agent may have left."""
     script = [f"add table {TABLE}", f"delete table {TABLE}", f"add table {TABLE}"]
-    for hook in ("forward", "input", "output"):
+    for hook in _HOOKS:
         script.append(f"add chain {TABLE} {hook} {{ type filter hook {hook} priority mangle ; policy accept ; }}")
-        # Only answers (the first bit of the flags), so that a client that floods port 53 is not heard.
-        log = f"log group {group} snaplen {SNAPLEN} queue-threshold 1"
-        script.append(f"add rule {TABLE} {hook} udp sport 53 @th,80,1 1 {log}")
+        script.append(f'add rule {TABLE} {hook} {_rule(group)} comment "{_fingerprint(group)}"')
     return "\n".join(script)
+
+
+def _rule(group: int) -> str:
+    # Only answers (the first bit of the flags), so that a client that floods port 53 is not heard.
+    return f"udp sport 53 @th,80,1 1 log group {group} snaplen {SNAPLEN} queue-threshold 1"
+
+
+def _fingerprint(group: int) -> str:
+    return hashlib.sha256(_rule(group).encode()).hexdigest()[:8]
