@@ -12,7 +12,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from isdf.formats import ipk
 from isdf_agent import config as agent_config
-from isdf_manager import catalogue, clock, home, manifest, storage
+from isdf_manager import catalogue, clock, devices, home, manifest, storage
 from isdf_manager.manifest import version_key
 
 
@@ -29,7 +29,7 @@ def test_the_agent_understands_the_configuration(manager, tmp_path):
     manager.ok(
         "device", "add", "home1", "--uci", file, "--line", "down=8mbit,up=8000,base_down=150kBps,base_up=1200",
         "--wan", "eth0", "--lan", "br-lan", "--lan", "br-guest",
-        "--set", "pull_interval=60", "--set", "dataplane=memory",
+        "--set", "pull_interval=60", "--set", "dataplane=memory", "--push-from", "192.0.2.1",
     )  # fmt: skip
     assert file.stat().st_mode & 0o777 == 0o600
     read = agent_config.load(file)
@@ -37,6 +37,21 @@ def test_the_agent_understands_the_configuration(manager, tmp_path):
     assert (read.line.down, read.line.up, read.line.base_down, read.line.base_up) == (8e6, 8e6, 1.2e6, 1.2e6)
     assert (read.wan, read.lan, read.pull_interval, read.dataplane) == ("eth0", ("br-lan", "br-guest"), 60, "memory")
     assert len(read.device_key) == 32
+    assert "\tlist push_from '192.0.2.1'\n" in file.read_text()
+
+
+def test_pushes_come_from_the_urls_address_or_from_those_given_and_from_no_name(manager):
+    def pushes_from(words, url):
+        return devices.parse_push_from(words, url)
+
+    assert pushes_from([], "https://[2001:DB8::1]:8080/x") == ["2001:db8::1"]
+    assert pushes_from([], "http://192.0.2.1") == ["192.0.2.1"]
+    assert pushes_from([], "https://manager.example") == []
+    assert pushes_from(["192.0.2.9", "2001:db8:0::9", "192.0.2.9"], "http://192.0.2.1") == ["192.0.2.9", "2001:db8::9"]
+    for wrong in ("manager.example", "0.0.0.0", "::", "192.0.2.0/24", "fe80::1%wan", "'"):
+        said = manager.fails("device", "add", "home1", "--push-from", wrong, status=2)
+        assert f"--push-from {wrong!r} is no address" in said
+    assert "push_from" not in manager.ok("device", "add", "home1")
 
 
 def test_devices_come_and_go(manager):

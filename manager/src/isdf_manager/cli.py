@@ -49,6 +49,11 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument("--wan", default="wan", help="network device towards the ISP (%(default)s)")
     add.add_argument("--lan", action="append", help="network device of a LAN; may be repeated (br-lan)")
     add.add_argument(
+        "--push-from", action="append", default=[], metavar="ADDRESS",
+        help="address of the manager that the router's firewall lets pushes in from; may be repeated (the URL's host, "
+        "where it is an address)",
+    )  # fmt: skip
+    add.add_argument(
         "--set", action="append", default=[], metavar="OPTION=VALUE", help="option of the agent, as push_port=9009"
     )
     command("list", commands.device_list, "name all devices", device)

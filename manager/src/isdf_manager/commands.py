@@ -93,12 +93,13 @@ def device_add(parts: Parts, arguments: argparse.Namespace) -> None:
     if arguments.line:
         line = devices.Line(devices.parse_line(arguments.line), names[0], names[1:])
     options = devices.parse_options(arguments.set)
+    push_from = devices.parse_push_from(arguments.push_from, parts.config.url)
     target = None if arguments.uci == "-" else Path(arguments.uci)
     if target is not None and (target.exists() or not target.parent.is_dir()):
         what = "is there already; move it away" if target.exists() else "is in no folder that exists"
         raise InvalidError(f"{target} {what}, or name another file with --uci")
     row = parts.devices.add(arguments.name, int(options.get("push_port", PUSH_PORT)), time.time())
-    text = devices.uci(row, parts.config.url, parts.public_keys, line, options)
+    text = devices.uci(row, parts.config.url, parts.public_keys, line, options, push_from)
     if target is None:
         sys.stdout.write(text)
         return

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
@@ -64,6 +66,29 @@ def parse_options(words: list[str]) -> dict[str, str]:
     return options
 
 
+def parse_push_from(words: list[str], url: str) -> list[str]:
+    """The addresses from which the manager pushes: those given, else the host of its URL where that is an address.
+
+    A name is not looked up: the router's firewall knows addresses alone, and what a name means changes. `InvalidError`
+    for what is no address of one host.
+    """
+    if not words:
+        try:
+            words = [str(ipaddress.ip_address(urlsplit(url).hostname or ""))]
+        except ValueError:
+            return []
+    found = []
+    for word in words:
+        try:
+            address = ipaddress.ip_address(word)
+        except ValueError:
+            address = None
+        if address is None or address.is_unspecified or getattr(address, "scope_id", None):
+            raise InvalidError(f"--push-from {word!r} is no address; it takes one such as 192.0.2.1 or 2001:db8::1")
+        found.append(str(address))
+    return list(dict.fromkeys(found))
+
+
 class Devices:
     """The devices in the database."""
 
@@ -109,7 +134,10 @@ def find(connection: sa.Connection, name: str) -> sa.Row:
     raise NotFoundError(f"device {name!r} is not known; 'isdf-manager device list' names them, 'device add' makes one")
 
 
-def uci(row: sa.Row, url: str, keys: dict[str, usign.PublicKey], line: Line | None, options: dict[str, str]) -> str:
+def uci(
+    row: sa.Row, url: str, keys: dict[str, usign.PublicKey], line: Line | None, options: dict[str, str],
+    push_from: list[str],
+) -> str:  # fmt: skip
     """The router's /etc/config/isdf; keep it at mode 0600. `keys`: "catalogue" and "assignment"."""
     agent = {
         "manager": url,
@@ -122,6 +150,7 @@ def uci(row: sa.Row, url: str, keys: dict[str, usign.PublicKey], line: Line | No
         **options,
     }
     lines = ["config agent 'agent'", *(f"\toption {key} '{value}'" for key, value in agent.items())]
+    lines += [f"\tlist push_from '{address}'" for address in push_from]
     if line is not None:
         lines += ["", "config line 'line'", f"\toption wan '{line.wan}'"]
         lines += [f"\tlist lan '{name}'" for name in line.lan]
