@@ -18,17 +18,6 @@ FOLDER = "/srv/manager"  # the manager's home in its host
 PORT = 8080
 URL = f"http://manager.isp.example:{PORT}"
 _LISTENING = ["sh", "-c", f"ss -Hltn sport = :{PORT} | grep -q ."]
-# What the router's firewall must let in beyond OpenWrt's default: the push, from the manager alone.
-PUSH_RULE = """
-config rule 'isdf_push'
-	option name 'Allow-iSDF-Push'
-	option src 'wan'
-	option proto 'udp'
-	option dest_port '{port}'
-	list src_ip '{four}'
-	list src_ip '{six}'
-	option target 'ACCEPT'
-"""
 
 
 class Manager:
@@ -79,18 +68,15 @@ class Manager:
         return self.operator(["publish", inside], check=check)
 
     def add_device(self, home: Home, line: Line, url: str = URL) -> None:
-        """Enter a home as the device of its name; put the configuration into its router, and open its firewall."""
+        """Enter a home as the device of its name, put the configuration into its router, let its firewall know."""
         rates = [("down", line.down), ("up", line.up), ("base_down", line.base_down), ("base_up", line.base_up)]
         text = ",".join(f"{name}={rate // 1000}" for name, rate in rates)
         file = f"/root/{home.name}.uci"
         words = ["device", "add", home.name, "--uci", file, "--line", text, "--lan", "br-lan", "--lan", "br-guest"]
+        words += [word for address in plan.MANAGER for word in ("--push-from", address)]
         self.operator(words, env={"ISDF_MANAGER_URL": url})
         home.router.write("/etc/config/isdf", self.host.read(file), 0o600)
-        firewall = home.router.read("/etc/config/firewall")
-        if "isdf_push" not in firewall:
-            four, six = plan.MANAGER
-            home.router.write("/etc/config/firewall", firewall + PUSH_RULE.format(port=9009, four=four, six=six))
-            home.router.fw4("reload")
+        home.router.run(["/usr/lib/isdf/push-rule"])
 
     def _argv(self, *words: str) -> list[str]:
         return [sys.executable, "-c", "import sys, isdf_manager.cli as c; sys.exit(c.main())", *words]

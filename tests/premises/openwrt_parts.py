@@ -1,7 +1,7 @@
 """OpenWrt's programs on a router: the stand-ins of tests/openwrt, or the real ones below OPENWRT_ROOT; and our agent.
 
-The agent comes as its package brings it, from package/isdf-agent/files; its Python is that of this checkout. opkg's
-status file says that the package is installed, so that packages which depend on it can be.
+The agent comes as its package brings it, from package/isdf-agent/files, but for /usr/bin/isdf-agent: its Python is that
+of this checkout. opkg's status file says that the package is installed, so that packages which depend on it can be.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ _FILES = {  # of package/isdf-agent/files: where each is on a router, and its mo
     "isdf-agent.init": ("/etc/init.d/isdf-agent", 0o755),
     "isdf-agent.keep": ("/lib/upgrade/keep.d/isdf-agent", 0o644),
     "isdf.acl.json": ("/usr/share/acl.d/isdf.json", 0o644),
+    "push-rule.sh": ("/usr/lib/isdf/push-rule", 0o755),
     "isdf.config": ("/etc/config/isdf", 0o600),
 }
 _GROUP = "isdf:x:457:\n"  # the package makes it; ubusd looks the name up when it reads the ACL
@@ -31,6 +32,7 @@ def install(router: Host) -> None:
     """Put the programs and the agent into a router's file system."""
     for name, place in _PROGRAMS.items():
         router.write(place, _wrapper(programs.program(name)), 0o755)
+    router.write("/sbin/uci", _wrapper(programs.real("uci") or [sys.executable, "-m", "premises.uci_command"]), 0o755)
     router.write("/sbin/fw4", _wrapper([sys.executable, "-m", "premises.fw4"]), 0o755)
     router.write("/lib/functions.sh", (rootfs.CHECKOUT / "tests/openwrt/functions.sh").read_text())
     for name, (place, mode) in _FILES.items():

@@ -5,7 +5,6 @@ import subprocess
 import pytest
 
 from premises import plan
-from premises.manager import PUSH_RULE
 
 pytestmark = pytest.mark.system
 
@@ -65,19 +64,20 @@ def test_guests_are_apart_from_the_lan_and_from_the_router(net):
 def test_port_9009_is_open_to_the_manager_alone_and_closed_without_the_rule(net):
     home = net.home(1)
     targets = [f"udp:{home.plan.wan[0]}:9009", f"udp:[{home.plan.wan[1]}]:9009"]
-    before = home.router.read("/etc/config/firewall")
+    before = home.router.read("/etc/config/isdf")
     with home.router.answering("udp", 9009):
         assert not any(net.manager.reaches(*targets).values())
-        rule = PUSH_RULE.format(port=9009, four=plan.MANAGER[0], six=plan.MANAGER[1])
-        home.router.write("/etc/config/firewall", before + rule)
-        home.router.fw4("reload")
+        agent = "config agent 'agent'\n" + "".join(f"\tlist push_from '{address}'\n" for address in plan.MANAGER)
+        home.router.write("/etc/config/isdf", agent)
+        home.router.run(["/usr/lib/isdf/push-rule"])
         try:
             assert all(net.manager.reaches(*targets).values())
             for host in (net.app, net.mirror("a"), net.home(2).router):
                 assert not any(host.reaches(*targets).values()), host
         finally:
-            home.router.write("/etc/config/firewall", before)
-            home.router.fw4("reload")
+            home.router.write("/etc/config/isdf", before, 0o600)
+            home.router.run(["/usr/lib/isdf/push-rule"])
+        assert not any(net.manager.reaches(*targets).values())
 
 
 def test_home_2_reaches_the_manager_by_ipv6_alone(net):

@@ -1,4 +1,4 @@
-"""Read the files of /etc/config: sections with options and lists, as OpenWrt's uci writes them."""
+"""The files of /etc/config read and written: sections with options and lists, as OpenWrt's uci writes them."""
 
 from __future__ import annotations
 
@@ -45,3 +45,21 @@ def parse(text: str) -> list[Section]:
             case _:
                 raise ValueError(f"line {number} is no config, option or list: {line.strip()}")
     return sections
+
+
+def dump(sections: list[Section]) -> str:
+    """The text of a file with these sections; `parse` reads the same from it."""
+    lines = []
+    for section in sections:
+        lines.append(f"config {section.kind}" + (f" {_quoted(section.name)}" if section.name else ""))
+        for option, value in section.options.items():
+            if isinstance(value, list):
+                lines += [f"\tlist {option} {_quoted(item)}" for item in value]
+            else:
+                lines.append(f"\toption {option} {_quoted(value)}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("'", "'\\''") + "'"

@@ -52,3 +52,4 @@ procd_set_param() {
 
 procd_add_reload_trigger() { :; }
 procd_add_interface_trigger() { :; }
+procd_add_raw_trigger() { :; }
