@@ -227,12 +227,15 @@ class Supervisor:
     # -- inside
 
     def _instance(self, service: Service) -> dict:
+        # Where the package put our modules, which is not among Python's own folders.
+        path = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
+        own = {"ISDF_VERSION": service.version, "UBUS_SOCKET": str(self._ubus), "PYTHONDONTWRITEBYTECODE": "1"}
         return {
             "command": ["/usr/bin/python3", "-m", "isdf.sdk", str(self._folder / service.name)],
             "user": f"isdf-{service.name}",
             "group": "isdf",
             "respawn": ["300", "2", "4"],
-            "env": {"ISDF_VERSION": service.version, "UBUS_SOCKET": str(self._ubus), "PYTHONDONTWRITEBYTECODE": "1"},
+            "env": own | path,
             "stdout": True,
             "stderr": True,
             "no_new_privs": True,
