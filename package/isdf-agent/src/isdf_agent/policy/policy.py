@@ -91,7 +91,7 @@ class Policy:
         if flow.device is not None:
             raise InvalidError("a member of a class takes no device: give its local address instead")
         if duration is not None and not (type(duration) in (int, float) and 0 < duration < 1e9):
-            raise InvalidError(f"duration {duration!r} is not a number of seconds above 0")
+            raise InvalidError(f"duration {str(duration)[:64]!r} is not a number of seconds above 0")
         key = self._class(owner, name)
         limit = self._limit(owner, "add_class_member")
         lease_id, now = member_id(owner, name, flow), self._clock()

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from isdf.errors import InvalidError, NotFoundError, NotPermittedError, UnavailableError
 from isdf.loop import Loop, Timer
+from isdf.model import parse_name
 
 from .ports import Owners, Procd
 
@@ -117,7 +118,7 @@ class Supervisor:
         """
         service = self._known(name)
         if version not in (None, service.version):
-            raise UnavailableError(f"service {name} is {service.version} from now on, not {version}")
+            raise UnavailableError(f"service {name} is {service.version} from now on, not {str(version)[:64]}")
         if service.revision == after:
             self._polls[name] = reply
             return
@@ -304,4 +305,4 @@ def parse_service_argument(value: object) -> str:
     """The name of a service in a call of a person; `InvalidError` where there is none."""
     if not isinstance(value, str) or not value:
         raise InvalidError('argument \'service\' names the service, for example {"service": "pay-per-site"}')
-    return value
+    return parse_name(value, "service")
