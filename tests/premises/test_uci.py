@@ -58,7 +58,8 @@ def test_uci_sets_adds_and_deletes_and_keeps_the_files_mode(command, tmp_path):
 @pytest.mark.parametrize(
     "words",
     [("get", "firewall.none"), ("get", "firewall.push.none"), ("delete", "firewall.none"),
-     ("delete", "firewall.push.x"), ("get", "none.push"), ("set", "firewall.push"), ("set", "firewall.none.a=b"), ("frob",), ()],
+     ("delete", "firewall.push.x"), ("get", "none.push"), ("set", "firewall.push"), ("set", "firewall.none.a=b"),
+     ("frob",), ()],
 )  # fmt: skip
 def test_uci_fails_where_nothing_is(command, words):
     assert command("-q", *words) == (1, "")
