@@ -23,6 +23,7 @@ from .tree import MTU, ROOT, Leaf, Node
 CHANGE, CREATE = 0x5, 0x605  # NLM_F_REQUEST | NLM_F_ACK, and | NLM_F_EXCL | NLM_F_CREATE
 ETH_P_ALL = 3
 _TICK = 64  # nanoseconds, the unit of HTB's buffers (PSCHED_SHIFT)
+_MEMORY = 4 << 20  # bytes that an fq_codel may hold; its own default is half of a small router
 _BESTEFFORT = 3  # CAKE_DIFFSERV_BESTEFFORT
 
 
@@ -111,9 +112,11 @@ def set_leaf(ip: IPRoute, index: int, node: Node, known: Leaf | None) -> None:
     if leaf.kind == "bfifo":
         options = struct.pack("=I", leaf.limit)
     elif leaf.kind == "fq_codel":
-        options = {"attrs": [["TCA_FQ_CODEL_LIMIT", leaf.limit], ["TCA_FQ_CODEL_TARGET", leaf.target]]}
+        limits = [["TCA_FQ_CODEL_LIMIT", leaf.limit], ["TCA_FQ_CODEL_MEMORY_LIMIT", _MEMORY]]
+        options = {"attrs": [*limits, ["TCA_FQ_CODEL_TARGET", leaf.target]]}
     else:
-        options = {"attrs": [["TCA_CAKE_DIFFSERV_MODE", _BESTEFFORT]]}
+        times = [["TCA_CAKE_TARGET", leaf.target], ["TCA_CAKE_RTT", max(100_000, 10 * leaf.target)]]
+        options = {"attrs": [["TCA_CAKE_DIFFSERV_MODE", _BESTEFFORT], *times]}
     flags = CHANGE if known is not None and known.kind == leaf.kind else CREATE
     _send(ip, RTM_NEWQDISC, flags, index, 0, node.handle, leaf.kind, options)
 
@@ -153,6 +156,8 @@ def _leaf(qdisc) -> Leaf:
         return Leaf(kind, struct.unpack("=I", bytes.fromhex(options.replace(":", ""))[:4])[0])
     if kind == "fq_codel":
         return Leaf(kind, options.get_attr("TCA_FQ_CODEL_LIMIT"), options.get_attr("TCA_FQ_CODEL_TARGET"))
+    if kind == "cake":
+        return Leaf(kind, target=options.get_attr("TCA_CAKE_TARGET"))
     return Leaf(kind)
 
 
