@@ -20,6 +20,9 @@ PKG_LICENSE?=GPL-2.0-or-later
 # package is for all branches of OpenWrt. The wrapper of the agent sets PYTHONPATH, and the agent hands it to services.
 ISDF_PYTHON:=/usr/lib/isdf/python
 
+# What of a service's folder is not for the router, at its top.
+ISDF_STAYS:=Makefile service.yaml controller.py
+
 # $(call IsdfPython,FOLDER,DESTINATION): the folder's *.py below DESTINATION's $(ISDF_PYTHON), and nothing else of it.
 define IsdfPython
 	cd $(1) && find . -name '*.py' | while read -r file; do \
@@ -77,6 +80,12 @@ define Package/$$(PKG_NAME)/install
 	$$(INSTALL_DIR) $$(1)/usr/lib/isdf/services/$$(ISDF_NAME)
 	$$(ISDF_YAML) service.yaml > $$(1)/usr/lib/isdf/services/$$(ISDF_NAME)/service.json
 	chmod 0644 $$(1)/usr/lib/isdf/services/$$(ISDF_NAME)/service.json
-	$$(INSTALL_DATA) $$(filter-out controller.py,$$(wildcard *.py)) $$(1)/usr/lib/isdf/services/$$(ISDF_NAME)/
+	find . -type f ! -path '*/.*' ! -path '*/__pycache__/*' $$(addprefix ! -path ./,$$(ISDF_STAYS)) | \
+	while read -r file; do \
+		place="$$(1)/usr/lib/isdf/services/$$(ISDF_NAME)/$$$$$$$$file" && \
+		$$(INSTALL_DIR) "$$$$$$$${place%/*}" && \
+		if [ -x "$$$$$$$$file" ]; then $$(INSTALL_BIN) "$$$$$$$$file" "$$$$$$$$place"; \
+		else $$(INSTALL_DATA) "$$$$$$$$file" "$$$$$$$$place"; fi || exit 1; \
+	done
 endef
 endef

@@ -1,9 +1,11 @@
 """What the packages bring to a router: files with their modes, fields, the same service as `publish` makes."""
 
 import os
+import shutil
 import subprocess
 import sys
 
+import packages
 from packages import ROOT
 
 from isdf import __version__
@@ -64,21 +66,40 @@ def test_the_installed_agent_runs_on_its_own_modules_alone(built, tmp_path):
 
 def test_a_service_built_by_openwrt_is_the_one_that_the_manager_publishes(built):
     for folder in sorted(p.parent for p in (ROOT / "feed").glob("*/service.yaml")):
-        described, data = catalogue.pack(folder)
-        published, package = ipk.read(data), built[f"isdf-service-{described['name']}"]
-        files = {f.path: f for f in published.files if f.kind == "file"}
-        assert package.files == {path: f.mode for path, f in files.items()}
-        for path, file in files.items():
-            assert (package.root / path[1:]).read_bytes() == file.data, path
-        for field in ("Package", "Version", "Depends", "Section", "Require-User", "Architecture"):
-            assert package.control[field] == published.control[field], field
-        said = " ".join(package.script("description").read_text().split())
-        assert said == " ".join(described["description"].split())
+        assert_published_alike(folder, built[f"isdf-service-{folder.name}"])
+
+
+def test_a_service_with_more_files_is_the_same_too(tmp_path):
+    for name in ("buildroot.mk", "package"):
+        os.symlink(ROOT / name, tmp_path / name)
+    folder = tmp_path / "feed/pay-per-site"
+    shutil.copytree(ROOT / "feed/pay-per-site", folder)
+    more = ("data/list.txt", "data/deep/a b.json", ".hidden", ".git/x", "__pycache__/service.pyc", "controller.py")
+    for name in more:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("{}\n")
+    (folder / "run.sh").write_text("#!/bin/sh\n")
+    (folder / "run.sh").chmod(0o755)
+    package = packages.build(folder, tmp_path / "made")
+    assert len(package.files) == 5
+    assert_published_alike(folder, package)
+
+
+def assert_published_alike(folder, package):
+    """OpenWrt's package has the files and fields of the one that `isdf-manager publish` makes of `folder`."""
+    described, data = catalogue.pack(folder)
+    published = ipk.read(data)
+    files = {f.path: f for f in published.files if f.kind == "file"}
+    assert package.files == {path: f.mode for path, f in files.items()}
+    for path, file in files.items():
+        assert (package.root / path[1:]).read_bytes() == file.data, path
+    for field in ("Package", "Version", "Depends", "Section", "Require-User", "Architecture"):
+        assert package.control[field] == published.control[field], field
+    said = " ".join(package.script("description").read_text().split())
+    assert said == " ".join(described["description"].split())
 
 
 def test_compiled_modules_are_made_at_the_installation_and_go_with_it(built, tmp_path):
-    import shutil
-
     tree = tmp_path / "isdf"
     shutil.copytree(built["python3-isdf"].root / PYTHON[1:] / "isdf", tree)
     environment = {**os.environ, "IPKG_INSTROOT": ""}
