@@ -11,10 +11,10 @@ ISDF_YAML:=python3 $(ISDF_FEED)/package/service_yaml.py
 
 include $(TOPDIR)/rules.mk
 
-PKG_VERSION?=$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' $(ISDF_FEED)/package/python-isdf/src/isdf/__init__.py)
-PKG_RELEASE?=1
-PKG_MAINTAINER?=iSDF contributors
-PKG_LICENSE?=GPL-2.0-or-later
+PKG_VERSION:=$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' $(ISDF_FEED)/package/python-isdf/src/isdf/__init__.py)
+PKG_RELEASE:=1
+PKG_MAINTAINER:=iSDF contributors
+PKG_LICENSE:=GPL-2.0-or-later
 
 # In a router's file system. Our own folder, not site-packages: that one has Python's minor version in its name, and one
 # package is for all branches of OpenWrt. The wrapper of the agent sets PYTHONPATH, and the agent hands it to services.

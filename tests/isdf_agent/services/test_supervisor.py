@@ -73,6 +73,12 @@ def router(tmp_path):
     return Router(tmp_path)
 
 
+def test_a_service_finds_our_modules_where_the_agent_does(router, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "/usr/lib/isdf/python")
+    router.start()
+    assert router.procd.instances[PREFIX + "tv"]["env"]["PYTHONPATH"] == "/usr/lib/isdf/python"
+
+
 def test_a_start_is_done_when_the_service_is_ready(router):
     router.start()
     assert router.results == []
