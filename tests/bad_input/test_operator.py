@@ -81,7 +81,6 @@ def test_the_same_version_with_other_content(isp):
         ("echo no capacity on this line >&2; exit 3", "ended with status 3 and said: no capacity on this line"),
         ("sleep 60", "did not end within 0.5 s"),
         (r"printf '\377\033[31m\0nonsense\a'; exit 1", "ended with status 1 and said: "),
-        ("kill -9 $$", "ended with status -9"),
     ],
 )
 def test_a_hook_that_does_not_do_it(isp, hook, script, words):
