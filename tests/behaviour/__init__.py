@@ -1,0 +1,1 @@
+"""What iSDF promises, tried in the premises: the real kernel, real traffic, real processes."""

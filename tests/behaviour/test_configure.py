@@ -1,0 +1,71 @@
+"""`configure` on a running service: the new rate is in force at once, and nothing that ran notices."""
+
+import subprocess
+import time
+
+import pytest
+
+from premises.host import wait_until
+
+from . import router
+from .measure import no_packet_lost
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def home(shop):
+    """A home with the service at 200 kB/s."""
+    home = shop.home(6)
+    shop.wide_edge(home)
+    shop.buy(home)
+    yield home
+    shop.end(home)
+
+
+@pytest.fixture(scope="module")
+def configured(shop, home):
+    """What there was before and after `configure ... rate=400kBps`, and the ms from the push to the new rate."""
+    number = router.enforced(home)
+
+    def look():
+        return {
+            "process": router.service_pid(home.router, "pay-per-site"),
+            "leases": router.leases(home.router),
+            "queues": router.qdiscs(home.router),
+            "rules": router.rules(home.router, handles=True),
+        }
+
+    before, sent = look(), router.sent(home.router)
+    with no_packet_lost(home):
+        words = ["configure", home.name, "pay-per-site", "rate=400kBps"]
+        with shop.net.operate(words, stdout=subprocess.DEVNULL):
+            wait_until(lambda: router.rate(home.router, number) == 3200, 10, "the new rate")
+            changed = time.time() * 1000
+    pushed = router.status(home.router)["delivery"]["timeline"]["push_received"]
+    later = router.sent(home.router)
+    return {
+        "before": before,
+        "after": look(),
+        "ms": changed - pushed,
+        "reset": [c for c in sent if later.get(c, -1) < sent[c]],
+    }
+
+
+def test_the_class_has_its_new_rate_within_a_second_of_the_push(configured):
+    assert configured["ms"] < 1000
+
+
+def test_the_new_rate_holds_in_both_directions(home, configured):
+    assert router.rate(home.router, router.enforced(home), router.WAN) == 3200
+
+
+@pytest.mark.parametrize("what", ["process", "leases", "rules"])
+def test_it_is_the_same(configured, what):
+    assert configured["before"][what] == configured["after"][what]
+    assert configured["before"][what]
+
+
+def test_no_queue_is_made_again(configured):
+    assert configured["before"]["queues"] == configured["after"]["queues"]
+    assert configured["reset"] == []

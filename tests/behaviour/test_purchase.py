@@ -1,0 +1,52 @@
+"""A purchase changes the line and nothing else: no packet is lost to it nor to its end, and its end leaves nothing."""
+
+import ipaddress
+import json
+
+import pytest
+
+from premises.host import wait_until
+from premises.plan import MANAGER
+
+from . import router
+from .measure import no_packet_lost
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def home(shop):
+    home = shop.home(5)
+    shop.wide_edge(home)
+    return home
+
+
+def test_neither_purchase_nor_change_nor_end_loses_a_packet(shop, home):
+    with no_packet_lost(home):
+        shop.buy(home)
+        shop.configure(home, "rate=400kBps")
+        shop.end(home)
+    assert router.classes(home.router) == {}
+
+
+def test_the_end_removes_every_rule_that_the_service_made_and_nothing_else(shop, home):
+    home = shop.home(6)
+    looks = (router.rules, router.queues, router.routes)
+    before = [look(home.router) for look in looks]
+    shop.buy(home)
+    assert router.rules(home.router) != before[0]
+    shop.end(home)
+    # What was queued in the class runs empty first.
+    wait_until(lambda: router.queues(home.router) == before[1], 5, "the end of the class's queues")
+    assert [look(home.router) for look in looks] == before
+
+
+def test_a_home_that_reaches_its_manager_by_ipv6_alone_buys_in_the_same_way(shop):
+    home = shop.home(2)
+    assert home.router.run(["ping", "-c1", "-W1", MANAGER[0]], check=False).returncode != 0
+    shop.buy(home)
+    device = json.loads(shop.net.operator(["status", home.name, "--json"]).stdout)["devices"][0]
+    assert ipaddress.ip_address(device["address"]).version == 6
+    assert router.rate(home.router, router.enforced(home)) == 1600
+    shop.end(home)
+    assert router.classes(home.router) == {}

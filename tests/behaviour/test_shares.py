@@ -1,0 +1,73 @@
+"""Two transfers share a line; the customer buys; one of them runs faster; the pass ends and it is as before.
+
+Payload at who receives, IPv4 and IPv6, to the home and from it: four homes at once, one story.
+"""
+
+from types import SimpleNamespace
+
+import pytest
+
+from premises.host import wait_until
+
+from . import router
+from .measure import download, settle, speeds, upload
+
+pytestmark = pytest.mark.system
+CASES = {"down-ipv4": (1, 4), "down-ipv6": (2, 6), "up-ipv4": (3, 4), "up-ipv6": (4, 6)}  # home, family
+WINDOW = 8.0  # seconds
+PASS = 18  # seconds
+
+
+@pytest.fixture(scope="module")
+def story(shop):
+    """`before`, `during`, `ended`: kB/s from or to A and B in each case."""
+    homes = [shop.home(number) for number, _ in CASES.values()]
+    transfers = []
+    for case, (number, family) in CASES.items():
+        home = shop.home(number)
+        for client, letter in ((1, "a"), (2, "b")):
+            if case.startswith("down"):
+                transfers.append(download(home.client(client), f"mirror-{letter}", family))
+            else:
+                transfers.append(upload(home.client(client), shop.net.mirror(letter), family, 7000 + number))
+
+    def measured():
+        found = speeds(transfers, WINDOW)
+        return {case: tuple(found[2 * at : 2 * at + 2]) for at, case in enumerate(CASES)}
+
+    settle(4)
+    told = SimpleNamespace(before=measured())
+    for home in homes:
+        shop.net.operate(["subscribe", home.name, "pay-per-site", "--config", "sites=mirror-a.example",
+                          "rate=200kBps", "--for", f"{PASS}s"])  # fmt: skip
+    for home in homes:
+        router.enforced(home)
+    settle(3)
+    told.during = measured()
+    for home in homes:
+        wait_until(lambda home=home: not router.classes(home.router), PASS, f"the end of the pass of {home.name}")
+    settle(5)
+    told.ended = measured()
+    told.broken = [t.broken for t in transfers]
+    yield told
+    for transfer in transfers:
+        transfer.stop()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_before_the_purchase_both_transfers_get_half_of_the_base(story, case):
+    assert story.before[case] == (pytest.approx(75, rel=0.1), pytest.approx(75, rel=0.1))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_after_the_purchase_the_site_has_its_rate_and_the_rest_keeps_the_base(story, case):
+    assert story.during[case] == (pytest.approx(200, rel=0.07), pytest.approx(150, rel=0.07))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_when_the_pass_has_ended_all_is_as_before(story, case):
+    assert story.ended[case] == (pytest.approx(75, rel=0.1), pytest.approx(75, rel=0.1))
+
+
+def test_no_connection_breaks(story):
+    assert not any(story.broken)
