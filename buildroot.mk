@@ -2,9 +2,9 @@
 #
 # What the packages of this feed share for OpenWrt's build system: version, licence, and the macro of a service.
 #
-# A service's Makefile is three lines: include this file, call IsdfService, call BuildPackage for what that defined. Name, version,
-# title and description come from its service.yaml, read by package/service_yaml.py with the python3 that OpenWrt's build
-# system asks of every host anyway.
+# A service's Makefile is three lines: include this file, call IsdfService, call BuildPackage for what that defined. Name,
+# version, title and description come from its service.yaml, read by package/service_yaml.py with the python3 that
+# OpenWrt's build system asks of every host anyway.
 
 ISDF_FEED:=$(abspath $(dir $(lastword $(MAKEFILE_LIST))))
 ISDF_YAML:=python3 $(ISDF_FEED)/package/service_yaml.py
