@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 
 from . import privilege, rootfs
 
@@ -27,6 +28,11 @@ class Process(subprocess.Popen):
         if program is not True:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(program, sig)
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error:  # whoever raised it does not mean to wait for the program's end
+            self.kill()
+        super().__exit__(kind, error, trace)
 
 
 class Host:

@@ -48,6 +48,15 @@ class Wire:
         self._relay(home)
         self._apply()
 
+    def mend(self) -> None:
+        """Take all faults of all lines away."""
+        for home in self._loss:
+            if self._delay[home]:
+                self.delay(home, 0)
+            self.up(home)
+            self._loss[home] = 0.0
+        self._apply()
+
     def _apply(self) -> None:
         lines = ["table netdev wire", "delete table netdev wire", "table netdev wire {"]
         for home, loss in self._loss.items():
