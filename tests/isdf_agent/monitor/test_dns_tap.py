@@ -47,3 +47,33 @@ def test_an_agent_that_takes_over_leaves_the_rules_as_they_are(home):
     agent.kill()
     home.agent()("list")
     assert home.router.run("nft -a list table inet isdf_dns") == before
+
+
+FORGED = """
+import socket
+name = b"".join(bytes([len(label)]) + label for label in b"img.cdn.example".split(b".")) + bytes(1)
+answer = bytes.fromhex("abcd81800001000100000000") + name + bytes.fromhex("00010001c00c000100010000003c0004c6336442")
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sender.bind(("", 53))
+sender.sendto(answer, ("203.0.113.2", 40000))
+"""
+FIREWALL = """nft 'table inet fw4 { chain input { type filter hook input priority filter;
+ct state established,related accept; iifname "wan" drop; }; }'"""
+SEEN = "nft 'table inet seen { chain c { type filter hook prerouting priority -300; udp sport 53 counter; }; }'"
+
+
+@pytest.mark.parametrize("firewall", [True, False], ids=["dropped", "heard where no firewall is"])
+def test_an_answer_that_nobody_asked_for_does_not_pass_the_firewall(home, tmp_path, firewall):
+    if firewall:
+        home.router.run(FIREWALL)
+    home.router.run(SEEN)
+    agent = home.agent()
+    agent("add_class", "pay", "sites", "200kBps")
+    agent("add_class_member", "pay", "sites", {"host": "*.cdn.example"})
+    (tmp_path / "forged.py").write_text(FORGED)
+    home.server.run(f"python3 {tmp_path}/forged.py")
+    until(lambda: "packets 1 " in home.router.run("nft list table inet seen"))
+    if not firewall:
+        until(lambda: addresses(agent)["*.cdn.example"] == ["198.51.100.66"])
+    else:
+        assert addresses(agent)["*.cdn.example"] == []

@@ -19,6 +19,7 @@ from .nflog import Nflog
 TABLE = "inet isdf_dns"
 SNAPLEN = 1500
 GROUP = 5599
+_PRIORITY = 10  # after fw4's filter (0): what the firewall drops, as a forged answer from the WAN, teaches nothing
 _HOOKS = ("forward", "input", "output")
 
 
@@ -86,7 +87,7 @@ def rules(group: int) -> str:
     """The commands that log answers, replacing what an earlier agent may have left."""
     script = [f"add table {TABLE}", f"delete table {TABLE}", f"add table {TABLE}"]
     for hook in _HOOKS:
-        script.append(f"add chain {TABLE} {hook} {{ type filter hook {hook} priority mangle ; policy accept ; }}")
+        script.append(f"add chain {TABLE} {hook} {{ type filter hook {hook} priority {_PRIORITY} ; policy accept ; }}")
         script.append(f'add rule {TABLE} {hook} {_rule(group)} comment "{_fingerprint(group)}"')
     return "\n".join(script)
 
