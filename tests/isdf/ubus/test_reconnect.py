@@ -108,6 +108,25 @@ def test_a_name_that_somebody_else_took_meanwhile_is_asked_for_until_it_is_free(
     until(lambda: client.connected and served.id)
 
 
+def test_a_subscription_made_by_a_renewal_that_failed_is_made_again(own_bus, connect, until):
+    server, client, heard = connect(own_bus), connect(own_bus), []
+    told = server.add("isdf.told", {})
+    subscription = client.subscribe("isdf.told", lambda *event: heard.append(event))
+    served = client.add("isdf.test", {})
+    until(lambda: subscription.present and told.subscribers)
+    own_bus.stop()
+    until(lambda: not client.connected and not server.connected)
+    own_bus.start()
+    with ubus.connect(own_bus.socket) as thief:
+        thief.add("isdf.test", {})
+        attempts, register = [], subscription.register
+        subscription.register = lambda: (attempts.append(1), register())
+        until(lambda: server.connected and told.id and len(attempts) == 2)
+    until(lambda: client.connected and served.id and told.subscribers)
+    told.notify("news", {})
+    until(lambda: heard)
+
+
 HELLO = message.pack(message.HELLO, 0, 4711, {})
 
 

@@ -95,6 +95,7 @@ class Link:
             self.renew()
         except BaseException:
             self._drop()
+            self.on_lost()  # what was renewed already went with this connection
             raise
         finally:
             self._opening = False
