@@ -200,3 +200,14 @@ def test_intervals_are_spread():
     schedule.ended(True)
     schedule.ended(False)
     assert drawn == [(0.9, 1.1), (0.5, 1.5)]
+
+
+def test_a_pull_that_cannot_even_begin_is_a_failure_and_not_the_end_of_all_pulls(pulls):
+    begun, pulls.schedule._pull = pulls.schedule._pull, lambda reason: 1 / 0
+    pulls.schedule.asked("start")
+    pulls.schedule._pull = begun
+    pulls.loop.advance(15)
+    assert pulls.reasons == ["interval"]
+    pulls.end()
+    pulls.schedule.pushed()
+    assert pulls.reasons == ["interval", "push"]

@@ -60,7 +60,7 @@ class Agent:
         self._change_seen: Timer | None = None
         self._tick: Timer | None = None
         self._delivery = Delivery(self._loop, config, paths, self._supervisor, version=__version__)
-        self._delivery.on_pull_started = lambda reason: self._dataplane.warm()
+        self._delivery.on_pull_started = lambda reason: self._warm()
 
     def run(self) -> None:
         self._policy.restore()
@@ -75,6 +75,12 @@ class Agent:
         self._loop.run()
         self._delivery.stop()
         self._bus.close()
+
+    def _warm(self) -> None:
+        try:
+            self._dataplane.warm()
+        except IsdfError as error:  # the change itself tries again, and tells
+            log.warning("%s", error)
 
     # -- what follows a change
 

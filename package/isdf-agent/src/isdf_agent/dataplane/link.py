@@ -31,16 +31,24 @@ class LinkWorker:
         return self._process.pid if self._process else None
 
     def warm(self) -> None:
-        """Start the worker if it is not there, without waiting for it: its imports take most of the first call."""
+        """Start the worker if it is not there, without waiting for it: its imports take most of the first call.
+
+        `KernelError` when it cannot start.
+        """
         if self._process is not None and self._process.poll() is None:
             return
         self.close()
         ours, theirs = socket.socketpair()
-        # A group of its own: the signals of a terminal are for the agent, which decides when the worker ends.
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "isdf_agent.dataplane.link_worker"], stdin=theirs, process_group=0
-        )
-        theirs.close()
+        try:
+            # A group of its own: the signals of a terminal are for the agent, which decides when the worker ends.
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "isdf_agent.dataplane.link_worker"], stdin=theirs, process_group=0
+            )
+        except OSError as error:  # no memory for another process, for example
+            ours.close()
+            raise KernelError(f"the link worker does not start: {error.strerror or error}") from None
+        finally:
+            theirs.close()
         ours.settimeout(self._timeout)
         self._socket = ours
         if self._loop is not None:

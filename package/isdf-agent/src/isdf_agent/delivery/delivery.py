@@ -143,7 +143,6 @@ class Delivery:
         self._timeline = {"pull_started": _now()}
         if reason == "push":
             self._timeline["push_received"] = self._pushed_at
-        self._pulling = True
         self.on_pull_started(reason)
         received, have = self.rollout.received, self.rollout.packages()
         digest = received.digest if received else None
@@ -159,6 +158,7 @@ class Delivery:
             "now": self._clock.now(), "clock_set": self._clock.is_set, "deadline": self.DEADLINE,
             "vouched": self._vouched,
         }  # fmt: skip
+        self._pulling = True
         self._fetch(parameters, lambda result: self._pulled(reason, result))
 
     def _pulled(self, reason: str, result: dict) -> None:

@@ -7,12 +7,15 @@ empty leaves a flag, and one pull follows.
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
 
 from isdf.loop import Loop, Timer
 
 from .push import Bucket
+
+log = logging.getLogger(__name__)
 
 
 class Schedule:
@@ -80,4 +83,8 @@ class Schedule:
     def _begin(self, reason: str) -> None:
         self.stop()
         self._again, self._running = None, True
-        self._pull(reason)
+        try:
+            self._pull(reason)
+        except Exception:  # no memory, a flash that cannot be read: pulls must not end for good
+            log.exception("the pull (%s) does not begin", reason)
+            self.ended(False)
