@@ -266,3 +266,20 @@ def test_a_process_that_is_being_exchanged_gets_nothing_of_its_successors(router
         router.supervisor.config("tv", None, told.append, "0.9")
     router.supervisor.config("tv", None, told.append, router.supervisor.versions()["tv"])
     assert [reply["revision"] for reply in told] == [1]
+
+
+def test_another_try_exchanges_the_process_even_of_the_same_version(router):
+    router.start_and_ready()
+    router.supervisor.config("tv", 1, router.replies.append)  # it waits, or hangs
+    first = router.procd.instances[PREFIX + "tv"]["env"]
+    router.start()
+    assert router.procd.instances[PREFIX + "tv"]["env"] != first, "procd would leave it alone"
+    assert len(router.replies) == 1, "who is about to be ended is told nothing"
+
+
+def test_a_full_file_system_keeps_no_service_from_being_ended(router, tmp_path):
+    router.start_and_ready()
+    (tmp_path / "services.new").mkdir()
+    router.supervisor.stop("tv", router.results.append)
+    assert router.procd.instances == {}
+    assert router.owners.log[-1] == ("withdraw", "tv")

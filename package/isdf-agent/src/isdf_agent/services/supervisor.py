@@ -67,6 +67,7 @@ class Supervisor:
         """Start `name`, or exchange its process where another version runs; `done(None)` when it is ready."""
         before = self._services.get(name)
         service = Service(name, version, config, revision=before.revision + 1 if before else 1)
+        self._polls.pop(name, None)  # of a process that is exchanged now
         self._services[name] = service
         self._owners.begin(name)
         self._expect_ready(service, done)
@@ -231,6 +232,8 @@ class Supervisor:
         # Where the package put our modules, which is not among Python's own folders.
         path = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
         own = {"ISDF_VERSION": service.version, "UBUS_SOCKET": str(self._ubus), "PYTHONDONTWRITEBYTECODE": "1"}
+        # procd leaves a process alone whose description is the same: one that hangs would never be exchanged.
+        own["ISDF_START"] = str(service.revision)
         return {
             "command": ["/usr/bin/python3", "-m", "isdf.sdk", str(self._folder / service.name)],
             "user": f"isdf-{service.name}",
@@ -286,10 +289,14 @@ class Supervisor:
             done(error)
 
     def _save(self) -> None:
-        self._notes.parent.mkdir(parents=True, exist_ok=True)
+        """A full tmpfs is logged, not raised: who fills it must not thereby keep a service from being ended."""
         beside = self._notes.with_suffix(".new")
-        beside.write_text(json.dumps([asdict(s) for s in self._services.values()]))
-        os.replace(beside, self._notes)
+        try:
+            self._notes.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_text(json.dumps([asdict(s) for s in self._services.values()]))
+            os.replace(beside, self._notes)
+        except OSError as error:
+            log.error("%s cannot be written (%s); a restart now would start services anew", self._notes, error)
 
     def _load(self) -> list[Service]:
         try:
