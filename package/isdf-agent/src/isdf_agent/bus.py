@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Callable
 from typing import Protocol
 
 from isdf.errors import HostNotFoundError, InvalidError, IsdfError, NotPermittedError
 from isdf.model import Flow
-from isdf.ubus import Connection, Method, Request, Status, StatusError
+from isdf.ubus import Connection, Method, Request, Status, StatusError, Subscription
 
 from .policy.policy import Policy
 from .services.supervisor import PREFIX, Supervisor, parse_service_argument
@@ -48,7 +49,7 @@ def owner_of(request: Request) -> str:
     """The owner on whose behalf a call is made; `NotPermittedError` for users that own nothing."""
     if request.user == "root":
         return LOCAL
-    if request.user.startswith("isdf-"):
+    if request.user.startswith("isdf-") and request.user != f"isdf-{LOCAL}":
         return request.user.removeprefix("isdf-")
     raise NotPermittedError(f"user {request.user} is neither root nor that of a service (isdf-<name>)")
 
@@ -190,12 +191,18 @@ def _failed(sentence: str) -> dict[str, str]:
 
 
 class Procd:
-    """procd's object `service` (see `services.ports.Procd`)."""
+    """procd's object `service` (see `services.ports.Procd`).
+
+    What is to be set or deleted is said again while ubusd or procd is away: a lost `delete` would leave a process that
+    nobody ends any more.
+    """
 
     TIMEOUT = 10.0
+    PATIENCE, RETRY = 60.0, 0.5  # seconds
 
     def __init__(self, bus: Connection) -> None:
         self._bus = bus
+        self._subscription: Subscription | None = None
 
     def set(self, name: str, instance: dict, done: Callable[[str | None], None]) -> None:
         self._call("set", {"name": name, "instances": {"main": instance}}, done)
@@ -219,10 +226,24 @@ class Procd:
             if kind in ("instance.respawn", "instance.fail") and name.startswith(PREFIX):
                 exited(name.removeprefix(PREFIX), int(data.get("exit_code", 0)), kind == "instance.fail")
 
-        self._bus.subscribe("service", notified)
+        self._subscription = self._bus.subscribe("service", notified)
 
     def _call(self, method: str, args: dict, done: Callable, fine: tuple[int, ...] = (Status.OK,)) -> None:
-        def answered(status: int, reply: dict) -> None:
-            done(None if status in fine else f"procd did not {method} {args['name']}: {StatusError(status)}")
+        until = time.monotonic() + self.PATIENCE
 
-        self._bus.call_async("service", method, args, answered, timeout=self.TIMEOUT)
+        def ask() -> None:
+            self._bus.call_async("service", method, args, answered, timeout=self.TIMEOUT)
+
+        def answered(status: int, reply: dict) -> None:
+            # "Not found" is an answer of procd only where procd is there.
+            away = status == Status.CONNECTION_FAILED or (status == Status.NOT_FOUND and not self._is_there())
+            if away and time.monotonic() < until:
+                self._bus.later(self.RETRY, ask)
+            else:
+                fault = away or status not in fine
+                done(f"procd did not {method} {args['name']}: {StatusError(status)}" if fault else None)
+
+        ask()
+
+    def _is_there(self) -> bool:
+        return self._subscription is not None and self._subscription.present

@@ -1,0 +1,84 @@
+"""The agent as a client of procd, and who a caller is."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from isdf.errors import NotPermittedError
+from isdf.loop import Loop
+from isdf.ubus import Method, Status, StatusError
+from isdf_agent.bus import Procd, owner_of
+from openwrt.fixtures import connect, own_bus, until
+
+__all__ = ["connect", "own_bus", "until"]
+
+
+@pytest.fixture
+def loop():
+    return Loop()
+
+
+@pytest.mark.parametrize(("user", "owner"), [("root", "local"), ("isdf-tv", "tv"), ("isdf-isdf-tv", "isdf-tv")])
+def test_the_user_that_ubusd_names_is_the_owner(user, owner):
+    assert owner_of(SimpleNamespace(user=user)) == owner
+
+
+@pytest.mark.parametrize("user", ["nobody", "isdf", "isdf-local"])
+def test_other_users_own_nothing_and_no_service_is_taken_for_root(user):
+    with pytest.raises(NotPermittedError):
+        owner_of(SimpleNamespace(user=user))
+
+
+def serve_procd(bus, deleted):
+    """procd's object, with one service."""
+
+    def delete(request):
+        if request.args["name"] != "isdf-service-tv":
+            raise StatusError(Status.NOT_FOUND)
+        deleted.append(request.args["name"])
+
+    return bus.add("service", {"delete": Method(delete)})
+
+
+def test_a_service_that_is_not_there_is_deleted_already(own_bus, connect, until):
+    serve_procd(connect(own_bus), [])
+    procd, results = Procd(connect(own_bus)), []
+    procd.watch(lambda *exited: None)
+    until(procd._is_there)
+    procd.delete("isdf-service-other", results.append)
+    until(lambda: results)
+    assert results == [None]
+
+
+@pytest.mark.parametrize("away", ["ubusd", "procd"])
+def test_what_is_deleted_while_ubusd_or_procd_is_away_is_deleted_when_it_is_back(own_bus, connect, until, away):
+    deleted, results = [], []
+    there, agent = connect(own_bus), connect(own_bus)
+    served = serve_procd(there, deleted)
+    procd = Procd(agent)
+    procd.RETRY = 0.01
+    procd.watch(lambda *exited: None)
+    until(procd._is_there)
+    if away == "ubusd":
+        own_bus.stop()
+    else:
+        served.remove()
+    until(lambda: not procd._is_there())
+    procd.delete("isdf-service-tv", results.append)
+    until(lambda: agent.connected == (away == "procd"))
+    assert deleted == results == []
+    if away == "ubusd":
+        own_bus.start()
+    else:
+        serve_procd(there, deleted)
+    until(lambda: results)
+    assert deleted == ["isdf-service-tv"] and results == [None]
+
+
+def test_who_is_away_for_long_is_told_of(own_bus, connect, until):
+    procd, results = Procd(connect(own_bus)), []
+    procd.RETRY, procd.PATIENCE = 0.01, 0.05
+    procd.watch(lambda *exited: None)
+    procd.delete("isdf-service-tv", results.append)
+    until(lambda: results)
+    assert results == ["procd did not delete isdf-service-tv: Not found"]
