@@ -30,7 +30,7 @@ def test_other_users_own_nothing_and_no_service_is_taken_for_root(user):
 
 
 def serve_procd(bus, deleted):
-    """procd's object, with one service."""
+    """procd's object, with one service that can be deleted."""
 
     def delete(request):
         if request.args["name"] != "isdf-service-tv":
@@ -72,7 +72,8 @@ def test_what_is_deleted_while_ubusd_or_procd_is_away_is_deleted_when_it_is_back
     else:
         serve_procd(there, deleted)
     until(lambda: results)
-    assert deleted == ["isdf-service-tv"] and results == [None]
+    assert deleted == ["isdf-service-tv"]
+    assert results == [None]
 
 
 def test_who_is_away_for_long_is_told_of(own_bus, connect, until):
@@ -82,3 +83,22 @@ def test_who_is_away_for_long_is_told_of(own_bus, connect, until):
     procd.delete("isdf-service-tv", results.append)
     until(lambda: results)
     assert results == ["procd did not delete isdf-service-tv: Not found"]
+
+
+def test_a_start_that_waits_for_ubusd_does_not_come_after_the_stop_that_followed_it(own_bus, connect, until):
+    asked, results = [], []
+    there, agent = connect(own_bus), connect(own_bus)
+    methods = {name: Method(lambda request: asked.append(request.method)) for name in ("set", "delete")}
+    there.add("service", methods)
+    procd = Procd(agent)
+    procd.watch(lambda *exited: None)
+    until(procd._is_there)
+    own_bus.stop()
+    until(lambda: not procd._is_there())
+    procd.RETRY = 0.01
+    procd.set("isdf-service-tv", {}, results.append)
+    procd.delete("isdf-service-tv", results.append)
+    own_bus.start()
+    until(lambda: len(results) == 2)
+    assert asked == ["delete"]
+    assert results == [None, None]

@@ -203,6 +203,7 @@ class Procd:
     def __init__(self, bus: Connection) -> None:
         self._bus = bus
         self._subscription: Subscription | None = None
+        self._newest: dict[str, object] = {}  # by service: what was asked for last
 
     def set(self, name: str, instance: dict, done: Callable[[str | None], None]) -> None:
         self._call("set", {"name": name, "instances": {"main": instance}}, done)
@@ -230,9 +231,13 @@ class Procd:
 
     def _call(self, method: str, args: dict, done: Callable, fine: tuple[int, ...] = (Status.OK,)) -> None:
         until = time.monotonic() + self.PATIENCE
+        name = args["name"]
 
         def ask() -> None:
-            self._bus.call_async("service", method, args, answered, timeout=self.TIMEOUT)
+            if self._newest[name] is ask:
+                self._bus.call_async("service", method, args, answered, timeout=self.TIMEOUT)
+            else:
+                done(None)  # the opposite was asked for since
 
         def answered(status: int, reply: dict) -> None:
             # "Not found" is an answer of procd only where procd is there.
@@ -241,8 +246,9 @@ class Procd:
                 self._bus.later(self.RETRY, ask)
             else:
                 fault = away or status not in fine
-                done(f"procd did not {method} {args['name']}: {StatusError(status)}" if fault else None)
+                done(f"procd did not {method} {name}: {StatusError(status)}" if fault else None)
 
+        self._newest[name] = ask
         ask()
 
     def _is_there(self) -> bool:
