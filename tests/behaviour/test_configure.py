@@ -20,7 +20,7 @@ def home(shop):
     shop.wide_edge(home)
     shop.buy(home)
     yield home
-    shop.end(home)
+    shop.clear(home)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ def home(shop):
     shop.buy(home)
     router.enforced(home)
     yield home
-    shop.end(home)
+    shop.clear(home)
 
 
 @pytest.fixture
@@ -128,7 +128,8 @@ def test_a_manager_that_was_killed_is_not_missed_and_sells_again_when_it_is_back
 
 
 def test_a_link_worker_that_is_killed_in_the_middle_is_replaced(shop, home):
-    wait_until(lambda: not home.router.find(WORKER), 20, "the end of the idle link worker")
+    home.router.kill(WORKER)  # one that is idle still
+    wait_until(lambda: not home.router.find(WORKER), 10, "the end of the idle link worker")
     killed_one = threading.Event()
 
     def kill():

@@ -22,7 +22,7 @@ def home(shop):
     router.enforced(home)
     yield home
     shop.net.services_manager.start()
-    shop.end(home)
+    shop.clear(home)
 
 
 def test_the_pass_goes_on_until_its_end(home):

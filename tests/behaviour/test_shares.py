@@ -14,8 +14,9 @@ from .measure import download, settle, speeds, upload
 
 pytestmark = pytest.mark.system
 CASES = {"down-ipv4": (1, 4), "down-ipv6": (2, 6), "up-ipv4": (3, 4), "up-ipv6": (4, 6)}  # home, family
-WINDOW = 8.0  # seconds
-PASS = 18  # seconds
+# Seconds. After a lost packet TCP holds back for half a second what came behind it; a window must outweigh that.
+WINDOW = 12.0
+PASS = 20
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def story(shop):
         found = speeds(transfers, WINDOW)
         return {case: tuple(found[2 * at : 2 * at + 2]) for at, case in enumerate(CASES)}
 
-    settle(4)
+    settle(6)
     told = SimpleNamespace(before=measured())
     for home in homes:
         shop.net.operate(["subscribe", home.name, "pay-per-site", "--config", "sites=mirror-a.example",

@@ -25,7 +25,7 @@ def home(shop):
     shop.publish("lane")
     shop.buy(home, "lane")
     yield home
-    shop.end(home, "lane")
+    shop.clear(home, "lane")
 
 
 def version(home):
