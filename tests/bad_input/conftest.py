@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import pytest
 
 from bad_input.broken import READY_TIMEOUT
+from isdf import ubus
 from premises.download import Download
 from premises.home import Home
 from premises.host import wait_until
@@ -139,13 +140,18 @@ class Isp:
 
     # -- the router
 
-    def ubus(self, path: str, method: str, args: dict | None = None, user: str | None = None, timeout: int = 60):
-        """The reply of a call; where it has no success, the status (a number). `user`: as that user of the router."""
-        argv = ["ubus", "-S", "-t", str(timeout), "call", path, method, json.dumps(args or {})]
-        if user:
-            group = "isdf" if user.startswith("isdf-") else user
-            argv = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", *argv]
-        done = self.router.run(argv, check=False, timeout=timeout + 10)
+    def ubus(self, path: str, method: str, args: dict | None = None, user: str = "root") -> dict | int:
+        """The reply of a call, or its status where that is not success; of root, or as that user of the router."""
+        if user == "root":  # straight to its socket: a program in the router takes 50 times as long
+            bus = ubus.connect(str(self.router.path("/tmp/run/ubus/ubus.sock")))
+            try:
+                return bus.call(path, method, args or {}, timeout=60)
+            except ubus.StatusError as error:
+                return int(error.status)
+            finally:
+                bus.close()
+        become = ["setpriv", f"--reuid={user}", "--regid=isdf", "--clear-groups"]
+        done = self.router.run([*become, "ubus", "-S", "call", path, method, json.dumps(args or {})], check=False)
         return done.returncode or (json.loads(done.stdout) if done.stdout.strip() else {})
 
     def status(self) -> dict:

@@ -36,7 +36,7 @@ def error(reply) -> str:
     return reply["error"]["detail"]
 
 
-@pytest.mark.parametrize("user", [None, USER])
+@pytest.mark.parametrize("user", ["root", USER])
 @pytest.mark.parametrize(
     ("rate", "words"),
     [
