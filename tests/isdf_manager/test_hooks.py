@@ -1,7 +1,9 @@
 """Provision hooks: what they are told, and what becomes of an order when they fail, hang or are not there."""
 
+import contextlib
 import http.server
 import json
+import socket
 import sys
 import threading
 import time
@@ -127,6 +129,47 @@ def test_a_hook_that_hangs_is_killed_with_its_children(tmp_path):
     wait_for(lambda: not child.exists() or " Z " in child.read_text())
 
 
+def test_a_daemon_that_a_hook_leaves_behind_is_not_waited_for(tmp_path):
+    script = tmp_path / "hook"
+    script.write_text("#!/bin/sh\nsetsid sleep 3 &\necho starting; echo no room; exit 1\n")
+    script.chmod(0o755)
+    begun = time.monotonic()
+    with pytest.raises(HookError, match="ended with status 1 and said: no room"):
+        Hook(command=(str(script),), timeout=2).call(REQUEST)
+    assert time.monotonic() - begun < 1
+
+
+def test_an_interrupt_ends_the_hook(tmp_path, monkeypatch):
+    script = tmp_path / "hook"
+    script.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nsleep 100\n")
+    script.chmod(0o755)
+    wait = provision.subprocess.Popen.wait
+
+    def interrupted(process, timeout=None):
+        if timeout is None:
+            return wait(process)
+        wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(provision.subprocess.Popen, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Hook(command=(str(script),)).call(REQUEST)
+    assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
+
+
+def test_a_hook_that_cannot_be_run_again_may_have_begun_before():
+    class Replaced(Hook):
+        tries = 0
+
+        def call(self, request):
+            Replaced.tries += 1
+            raise HookError("died half-way" if Replaced.tries == 1 else "cannot be run", never=Replaced.tries > 1)
+
+    with pytest.raises(HookError) as failed:
+        Replaced().patiently(REQUEST, lambda pause: None)
+    assert not failed.value.never
+
+
 REQUEST = Request("provision", "f00d", "home1", "lane", {"rate": "1mbit"}, None)
 
 
@@ -180,6 +223,25 @@ def test_a_hook_by_http_that_refuses(webhook, status):
 def test_a_hook_by_http_that_is_away():
     with pytest.raises(HookError, match=r"the hook http://127\.0\.0\.1 does not answer: ConnectionError"):
         Hook(url="http://127.0.0.1:1/", key=b"k" * 16).call(REQUEST)
+
+
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 500 No\r\n\r\n"])
+def test_a_hook_by_http_that_answers_byte_by_byte_has_no_more_time(head):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def dribble():
+            connection = server.accept()[0]
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(head)
+                for _ in range(20):
+                    connection.sendall(b"x")
+                    time.sleep(0.1)
+
+        threading.Thread(target=dribble, daemon=True).start()
+        begun = time.monotonic()
+        with pytest.raises(HookError, match=r"did not answer within 0\.3 s"):
+            Hook(url=f"http://127.0.0.1:{server.getsockname()[1]}/", key=b"k" * 16, timeout=0.3).call(REQUEST)
+        assert time.monotonic() - begun < 1.5
 
 
 def test_a_hook_is_tried_three_times():

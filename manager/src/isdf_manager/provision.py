@@ -17,9 +17,12 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import secrets
 import signal
 import subprocess
+import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +33,7 @@ from isdf import wire
 from isdf.errors import FailedError, InvalidError
 
 PAUSES = (0.2, 0.8)  # seconds before the second and the third try
+_MAX_SAID = 2000  # bytes of what a hook says that are looked at
 
 
 class HookError(FailedError):
@@ -74,12 +78,15 @@ class Hook:
             self._post(request)
 
     def patiently(self, request: Request, sleep: Callable[[float], None] = time.sleep) -> None:
-        """A few quick tries; the last one's `HookError`."""
+        """A few quick tries; the last one's `HookError`, `never` only where no try can have begun."""
+        begun = False
         for pause in (*PAUSES, None):
             try:
                 return self.call(request)
             except HookError as error:
+                begun = begun or not error.never
                 if pause is None or error.never:
+                    error.never = not begun
                     raise
             sleep(pause)
         return None
@@ -96,24 +103,29 @@ class Hook:
 
     def _run(self, request: Request) -> None:
         names = {f"ISDF_{name.upper()}": getattr(request, name) for name in ("verb", "order", "device", "service")}
-        try:
-            process = subprocess.Popen(
-                self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                env=os.environ | names, start_new_session=True,
-            )  # fmt: skip
-        except OSError as error:
-            raise HookError(f"the hook {self.name} cannot be run: {error.strerror}", never=True) from None
-        try:
-            out, _ = process.communicate(request.body(), timeout=self.timeout)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)  # with its children, which hold the pipe
-            process.communicate()
-            raise HookError(f"the hook {self.name} did not end within {self.timeout:g} s") from None
-        if process.returncode != 0:
-            said = _one_line(out)
-            raise HookError(
-                f"the hook {self.name} ended with status {process.returncode}" + (f" and said: {said}" if said else "")
-            )
+        # Files, not pipes: a daemon that the hook leaves behind would hold a pipe open for ever.
+        with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as output:
+            told.write(request.body())
+            told.seek(0)
+            try:
+                process = subprocess.Popen(
+                    self.command, stdin=told, stdout=output, stderr=subprocess.STDOUT, env=os.environ | names,
+                    start_new_session=True,
+                )  # fmt: skip
+            except OSError as error:
+                raise HookError(f"the hook {self.name} cannot be run: {error.strerror}", never=True) from None
+            try:
+                status = process.wait(self.timeout)
+            except BaseException as error:  # also an interrupt: nothing of it goes on once the claim is over
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                if not isinstance(error, subprocess.TimeoutExpired):
+                    raise
+                raise HookError(f"the hook {self.name} did not end within {self.timeout:g} s") from None
+            output.seek(max(0, output.seek(0, os.SEEK_END) - _MAX_SAID))
+            said = _one_line(output.read(_MAX_SAID))
+        if status != 0:
+            raise HookError(f"the hook {self.name} ended with status {status}" + (f" and said: {said}" if said else ""))
 
     def _post(self, request: Request) -> None:
         import requests  # takes 100 ms, and most managers have no such hook
@@ -128,13 +140,29 @@ class Hook:
             "Isdf-Nonce": nonce,
             "Isdf-Signature": wire.sign_request(self.key, "POST", path, body, now, nonce),
         }
+        answers: queue.SimpleQueue = queue.SimpleQueue()
+
+        def post() -> None:
+            try:
+                with requests.post(
+                    self.url, body, headers=headers, timeout=self.timeout, allow_redirects=False, stream=True
+                ) as answer:
+                    ok = 200 <= answer.status_code < 300
+                    answers.put((answer.status_code, b"" if ok else next(answer.iter_content(_MAX_SAID), b"")))
+            except Exception as error:
+                answers.put((None, type(error).__name__))
+
+        # A thread, because the timeout of `requests` begins anew with each byte and each address.
+        threading.Thread(target=post, daemon=True).start()
         try:
-            answer = requests.post(self.url, body, headers=headers, timeout=self.timeout, allow_redirects=False)
-        except requests.RequestException as error:
-            raise HookError(f"the hook {self.name} does not answer: {type(error).__name__}") from None
-        if not 200 <= answer.status_code < 300:
-            said = _one_line(answer.content)
-            raise HookError(f"the hook {self.name} answered {answer.status_code}" + (f": {said}" if said else ""))
+            status, said = answers.get(timeout=self.timeout)
+        except queue.Empty:
+            raise HookError(f"the hook {self.name} did not answer within {self.timeout:g} s") from None
+        if status is None:
+            raise HookError(f"the hook {self.name} does not answer: {said}")
+        if not 200 <= status < 300:
+            said = _one_line(said)
+            raise HookError(f"the hook {self.name} answered {status}" + (f": {said}" if said else ""))
 
 
 def parse_hooks(values: object, folder: Path) -> dict[str, Hook]:
@@ -171,5 +199,5 @@ def _parse_hook(where: str, value: object, folder: Path) -> Hook:
 
 def _one_line(said: bytes) -> str:
     """The last line of what a hook said, for a sentence."""
-    lines = said[-2000:].decode(errors="replace").strip().splitlines()
+    lines = said.decode(errors="replace").strip().splitlines()
     return "".join(c for c in lines[-1] if c.isprintable())[:300] if lines else ""
