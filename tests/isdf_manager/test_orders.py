@@ -7,7 +7,9 @@ import threading
 import pytest
 
 from isdf.errors import ConflictError, IsdfError
-from isdf_manager import storage
+from isdf_manager import status, storage
+from isdf_manager.orders import LateError, Orders
+from isdf_manager.provision import HookError
 from isdf_manager.schedule import Schedule
 
 
@@ -79,6 +81,80 @@ def test_a_withdrawal_that_fails_is_tried_less_and_less_often(world):
     assert world.state() == "ended"
 
 
+def overtaken(world, verb, rate):
+    """Let an hour pass, and `serve` look, while the core is at `verb` with `rate`."""
+    call = world.core.call
+
+    def slow(request) -> None:
+        if (request.verb, request.configuration["rate"]) == (verb, rate):
+            world.core.call = call
+            world.clock.now += 3600
+            world.settle()
+        call(request)
+
+    world.core.call = slow
+
+
+def test_what_is_provisioned_after_its_claim_ran_out_is_withdrawn(world):
+    overtaken(world, "provision", "1mbit")
+    with pytest.raises(LateError, match="taken back meanwhile"):
+        world.orders.subscribe("home1", "lane", ["rate=1mbit"])
+    assert world.core.holds
+    world.settle()
+    assert (world.core.holds, world.state()) == ({}, "ended")
+
+
+def test_what_is_provisioned_late_is_withdrawn_also_beside_the_next_order(world):
+    call = world.core.call
+
+    def slow(request) -> None:
+        world.core.call = call
+        world.clock.now += 3600
+        world.settle()
+        world.orders.subscribe("home1", "lane", ["rate=2mbit"])
+        call(request)
+
+    world.core.call = slow
+    with pytest.raises(LateError):
+        world.orders.subscribe("home1", "lane", ["rate=1mbit"])
+    assert list(world.core.holds.values()) == [{"rate": "2mbit"}]
+
+
+def test_what_is_configured_after_its_claim_ran_out_is_set_back(world):
+    order = world.orders.subscribe("home1", "lane", ["rate=1mbit"]).order
+    overtaken(world, "provision", "9mbit")
+    with pytest.raises(LateError):
+        world.orders.configure("home1", "lane", ["rate=9mbit"])
+    world.settle()
+    assert world.core.holds == {order: world.assigned().services[0].config} == {order: {"rate": "1mbit"}}
+
+
+def test_a_process_that_knows_no_hook_does_not_end_what_the_core_was_told(world):
+    world.orders.subscribe("home1", "lane", ["rate=1mbit"], length=60)
+    world.clock.now += 60
+    stale = Orders(world.store, world.published, {}, "serve", world.clock)
+    stale.end_what_is_over()
+    for order in stale.owed():
+        stale.settle(order)
+    assert (len(world.core.holds), world.state()) == (1, "ending")
+    with world.store.read() as connection:
+        assert "names no hook for lane" in str(status.collect(connection, world.clock(), "home1"))
+    world.clock.now += 1
+    world.settle()
+    assert (world.core.holds, world.state()) == ({}, "ended")
+
+
+def test_a_configure_that_works_forgets_the_trouble_of_one_that_did_not(world):
+    world.orders.subscribe("home1", "lane", ["rate=1mbit"])
+    world.core.faults["provision"] = "before"
+    with pytest.raises(HookError):
+        world.orders.configure("home1", "lane", ["rate=2mbit"])
+    world.core.faults.clear()
+    world.orders.configure("home1", "lane", ["rate=3mbit"])
+    with world.store.read() as connection:
+        assert "the core says no" not in str(status.collect(connection, world.clock()))
+
+
 def test_an_assignment_is_signed_anew_at_half_its_life(world):
     first = world.assigned()
     assert first.expires - first.issued == 7 * 86400
@@ -132,6 +208,30 @@ def test_the_schedule_is_not_held_up_by_a_hook_that_hangs(world, manager):
     released.set()
     schedule.stop()
     assert (world.core.holds, world.state("lane")) == ({}, "ended")
+
+
+def test_the_schedule_neither_spins_nor_stays_when_many_hooks_hang(world):
+    homes = [f"home{number}" for number in range(1, 9)]
+    for home in homes[1:]:
+        world.devices.add(home, 9009, world.clock())
+    for home in homes:
+        world.orders.subscribe(home, "lane", ["rate=1mbit"], length=60)
+    world.clock.now += 60
+    released, hanging, begun = threading.Event(), threading.Event(), []
+
+    def hangs(request) -> None:
+        begun.append(request.device)
+        hanging.set()
+        assert released.wait(10)
+
+    world.core.call = hangs
+    schedule = Schedule(world.orders, workers=1, clock=world.clock)
+    schedule.tick()
+    assert hanging.wait(10)
+    assert schedule.tick() == 1
+    threading.Timer(0.1, released.set).start()
+    schedule.stop()
+    assert len(begun) == 1  # the others are for the next `serve`
 
 
 def test_two_at_once_cannot_sell_the_same(world):

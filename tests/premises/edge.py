@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 
 from isdf import wire
-from isdf.errors import InvalidError, IsdfError, NotFoundError
+from isdf.errors import ConflictError, InvalidError, IsdfError, NotFoundError
 from isdf.model import parse_rate
 
 CONTROL = "/run/edge.sock"
@@ -39,6 +39,7 @@ class Edge:
         self._lock = threading.Lock()
         self.bases: dict[str, tuple[int, int]] = {}
         self.orders: dict[str, dict[str, tuple[int, int]]] = {}
+        self._ended: set[str] = set()
 
     def line(self, home: str, down: int, up: int) -> None:
         """Set the base of a home."""
@@ -47,9 +48,11 @@ class Edge:
             self._enforce(home)
 
     def provision(self, home: str, order: str, configuration: dict) -> None:
-        """Add an order, or change it."""
+        """Add an order, or change it. One that was withdrawn stays so: what comes after that has only been late."""
         with self._lock:
             self._known(home)
+            if order in self._ended:
+                raise ConflictError(f"order {order} was withdrawn")
             down = parse_rate(configuration.get("rate"))
             up = parse_rate(configuration.get("up", down))
             self.orders.setdefault(home, {})[order] = (down, up)
@@ -59,6 +62,7 @@ class Edge:
         """End an order; one that is not there has ended already."""
         with self._lock:
             self._known(home)
+            self._ended.add(order)
             if self.orders.get(home, {}).pop(order, None):
                 self._enforce(home)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from isdf.errors import InvalidError, NotFoundError
+from isdf.errors import ConflictError, InvalidError, NotFoundError
 from premises.edge import Edge
 
 
@@ -35,6 +35,16 @@ def test_an_order_that_comes_again_replaces_itself(edge):
     edge.provision("home1", "o1", {"rate": "200kBps"})
     edge.provision("home1", "o1", {"rate": "50kBps"})
     assert edge.sold("home1") == (1_600_000, 1_000_000)
+
+
+def test_an_order_that_comes_after_its_end_has_been_late(edge):
+    for order in ("o1", "o2"):
+        if order == "o1":
+            edge.provision("home1", order, {"rate": "200kBps"})
+        edge.withdraw("home1", order)
+        with pytest.raises(ConflictError, match="was withdrawn"):
+            edge.provision("home1", order, {"rate": "200kBps"})
+    assert edge.sold("home1") == (1_200_000, 600_000)
 
 
 def test_the_end_of_an_order_that_is_not_there_changes_nothing(edge):

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -41,6 +42,10 @@ class Change:
     provision_ms: float | None
     time: float
     trouble: str | None = None
+
+
+class LateError(FailedError):
+    """The claim had run out before the work was done: the clock was set, or the process was stopped for a while."""
 
 
 class Orders:
@@ -78,18 +83,20 @@ class Orders:
                 table.insert().values(
                     id=order, device=device, service=service, state="ordered", config=config, starts=starts,
                     until=until, created=now, claim=claim, claim_until=now + self._longest(service),
+                    hooked=service in self._hooks,
                 )
             )  # fmt: skip
             audit.record(connection, self._who, "order", device, service, order=order, config=config, until=until)
-        try:
-            spent = self._call("provision", order, device, service, config, until)
-        except HookError as error:
-            self._leave(order, claim, error)
-            raise HookError(f"{error}; {device} does not get {service}, nothing was sold") from None
-        with self._store.write() as connection:
-            self._release(connection, order, claim, state="active")
-            serial = self._publications.make(connection, device, self._clock())
-            audit.record(connection, self._who, "subscribe", device, service, order=order, serial=serial)
+        with self._undone_if_late(order):
+            try:
+                spent = self._call("provision", order, device, service, config, until)
+            except HookError as error:
+                self._leave(order, claim, error)
+                raise HookError(f"{error}; {device} does not get {service}, nothing was sold") from None
+            with self._store.write() as connection:
+                self._release(connection, order, claim, state="active")
+                serial = self._publications.make(connection, device, self._clock())
+                audit.record(connection, self._who, "subscribe", device, service, order=order, serial=serial)
         return Change(order, serial, until, spent, self._clock())
 
     def configure(self, device: str, service: str, words: list[str]) -> Change:
@@ -104,18 +111,21 @@ class Orders:
             package = catalogue.newest(connection, service)
             config = configuration.change(sold.config, words, package.manifest["configuration"])
             self._take(connection, sold, claim, next_config=config)
-        try:
-            spent = self._call("provision", sold.id, device, service, config, sold.until)
-        except HookError as error:
-            self._restore(sold, claim, error)
-            raise HookError(f"{error}; {service} of {device} stays as it was") from None
-        with self._store.write() as connection:
-            self._release(connection, sold.id, claim, config=config, next_config=None)
-            serial = self._publications.make(connection, device, self._clock())
-            audit.record(
-                connection, self._who, "configure", device, service, order=sold.id, serial=serial,
-                before=sold.config, after=config,
-            )  # fmt: skip
+        with self._undone_if_late(sold.id):
+            try:
+                spent = self._call("provision", sold.id, device, service, config, sold.until, hooked=sold.hooked)
+            except HookError as error:
+                self._restore(sold, claim, error)
+                raise HookError(f"{error}; {service} of {device} stays as it was") from None
+            with self._store.write() as connection:
+                self._release(
+                    connection, sold.id, claim, config=config, next_config=None, attempts=0, retry_at=0, trouble=None
+                )
+                serial = self._publications.make(connection, device, self._clock())
+                audit.record(
+                    connection, self._who, "configure", device, service, order=sold.id, serial=serial,
+                    before=sold.config, after=config,
+                )  # fmt: skip
         return Change(sold.id, serial, sold.until, spent, self._clock())
 
     def unsubscribe(self, device: str, service: str) -> Change:
@@ -179,15 +189,16 @@ class Orders:
             if sold.state == "ending":
                 self._withdraw(sold, claim)
             else:
-                self._restore(sold, claim)
+                with self._undone_if_late(order, restoring=True):
+                    self._restore(sold, claim)
         except HookError:
             pass  # written down with the order
 
-    def next_due(self) -> float | None:
-        """When there will be something to do, in Unix seconds; None: nothing that is known now."""
-        over = sa.select(sa.func.min(table.c.until)).where(table.c.state == "active")
+    def next_due(self, after: float = -1) -> float | None:
+        """When there will be something to do later than `after`, in Unix seconds; None: nothing that is known now."""
+        over = sa.select(sa.func.min(table.c.until)).where(table.c.state == "active", table.c.until > after)
         again = sa.case((table.c.claim_until > table.c.retry_at, table.c.claim_until), else_=table.c.retry_at)
-        owed = sa.select(sa.func.min(again)).where(table.c.state.in_(("ordered", "ending")))
+        owed = sa.select(sa.func.min(again)).where(table.c.state.in_(("ordered", "ending")), again > after)
         with self._store.read() as connection:
             times = [connection.execute(query).scalar() for query in (over, owed)]
         return min((t for t in times if t is not None), default=None)
@@ -214,7 +225,9 @@ class Orders:
 
     def _withdraw(self, sold: sa.Row, claim: str, patiently: bool = False) -> float | None:
         try:
-            spent = self._call("withdraw", sold.id, sold.device, sold.service, sold.config, sold.until, patiently)
+            spent = self._call(
+                "withdraw", sold.id, sold.device, sold.service, sold.config, sold.until, patiently, sold.hooked
+            )
         except HookError as error:
             self._owe(sold, claim, error)
             raise
@@ -227,7 +240,7 @@ class Orders:
         """Back to the configuration that is sold, after a `configure` that failed or died."""
         try:
             if failed is None or not failed.never:
-                self._call("provision", sold.id, sold.device, sold.service, sold.config, sold.until, patiently=False)
+                self._call("provision", sold.id, sold.device, sold.service, sold.config, sold.until, False, sold.hooked)
         except HookError as error:
             self._owe(sold, claim, error)
             return
@@ -251,11 +264,36 @@ class Orders:
         with self._store.write() as connection:
             self._release(connection, sold.id, claim, attempts=sold.attempts + 1, retry_at=retry_at, trouble=str(error))
 
+    @contextmanager
+    def _undone_if_late(self, order: str, restoring: bool = False) -> Iterator[None]:
+        """What is provisioned inside after its claim ran out is to be undone: who took the order over meanwhile did not
+        know of it, so the order is taken from them, to be withdrawn or set back once more."""
+        try:
+            yield
+        except LateError:
+            try:
+                with self._store.write() as connection:
+                    sold = connection.execute(sa.select(table).where(table.c.id == order)).one()
+                    if sold.state != "active":
+                        again = {"state": "ending", "ended": None}
+                    elif restoring and sold.claim:
+                        raise  # they set it back as well, and two would do it in turns for ever
+                    else:
+                        again = {"next_config": sold.config}
+                    values = {"claim": None, "claim_until": 0, "attempts": 0, "retry_at": 0, **again}
+                    connection.execute(table.update().where(table.c.id == order).values(values))
+            except ConflictError:  # the device has the service again, as another order
+                self._call("withdraw", order, sold.device, sold.service, sold.config, sold.until, True, sold.hooked)
+            raise
+
     def _call(
-        self, verb: str, order: str, device: str, service: str, config: dict, until: int | None, patiently: bool = True
-    ) -> float | None:
-        """Milliseconds that the hook took, None where the service has none."""
+        self, verb: str, order: str, device: str, service: str, config: dict, until: int | None,
+        patiently: bool = True, hooked: bool = False,
+    ) -> float | None:  # fmt: skip
+        """Milliseconds that the hook took, None where the service has none (and had none, `hooked`, before)."""
         hook = self._hooks.get(service)
+        if hook is None and hooked:
+            raise HookError(f"manager.yaml as this process read it names no hook for {service} any more", never=True)
         if hook is None:
             return None
         request = Request(verb, order, device, service, config, until)
@@ -272,13 +310,14 @@ class Orders:
 
     def _take(self, connection: sa.Connection, sold: sa.Row, claim: str, **values) -> None:
         until = self._clock() + self._longest(sold.service)
+        values["hooked"] = sold.hooked or sold.service in self._hooks
         connection.execute(table.update().where(table.c.id == sold.id).values(claim=claim, claim_until=until, **values))
 
     def _release(self, connection: sa.Connection, order: str, claim: str, **values) -> None:
         mine = sa.and_(table.c.id == order, table.c.claim == claim)
         done = connection.execute(table.update().where(mine).values(claim=None, claim_until=0, **values))
         if done.rowcount != 1:
-            raise FailedError(f"order {order} took too long and was taken back meanwhile; order it again")
+            raise LateError(f"order {order} took too long and was taken back meanwhile; look at it with 'status'")
 
 
 def _free(query: sa.Select, now: float) -> sa.Select:

@@ -34,14 +34,15 @@ class Schedule:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the hooks that are running."""
+        """End after the hooks that are running; what waits for its turn is taken up by the next `serve`."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
-        self._pool.shutdown()
+        self._pool.shutdown(cancel_futures=True)
 
     def tick(self) -> float:
         """Start all that is due; seconds until the next look."""
+        now = self._clock()
         self._orders.end_what_is_over()
         for order in self._orders.owed():
             with self._lock:
@@ -49,7 +50,7 @@ class Schedule:
                     continue
                 self._busy.add(order)
             self._pool.submit(self._settle, order)
-        due = self._orders.next_due()
+        due = self._orders.next_due(after=now)  # what was due before is at work, or waits for its turn
         return _LOOK if due is None else min(_LOOK, max(0.01, due - self._clock()))
 
     def _settle(self, order: str) -> None:

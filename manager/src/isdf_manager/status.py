@@ -12,12 +12,11 @@ def collect(connection: sa.Connection, now: float, device: str | None = None) ->
     """A table for each device (or for `device` alone); times are Unix seconds or None."""
     table, contact = storage.device, storage.contact
     query = sa.select(table, contact).join(contact, contact.c.device == table.c.name).order_by(table.c.name)
+    sold = sa.select(storage.order).where(storage.order.c.state.in_(storage.OPEN)).order_by(storage.order.c.created)
     if device is not None:
-        query = query.where(table.c.name == device)
+        query, sold = query.where(table.c.name == device), sold.where(storage.order.c.device == device)
     orders: dict[str, list] = {}
-    for row in connection.execute(
-        sa.select(storage.order).where(storage.order.c.state.in_(storage.OPEN)).order_by(storage.order.c.created)
-    ):
+    for row in connection.execute(sold):
         orders.setdefault(row.device, []).append(row)
     versions: dict[str, str] = {}
     return [_device(connection, row, orders.get(row.name, []), versions, now) for row in connection.execute(query)]

@@ -86,6 +86,7 @@ order = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
     sa.Column("retry_at", sa.Float, nullable=False, default=0),
     sa.Column("trouble", sa.Text),  # what the hook said last when it failed
+    sa.Column("hooked", sa.Boolean, nullable=False, default=False),  # a hook was told, and so it must be told the end
 )
 OPEN = ("ordered", "active", "ending")
 sa.Index(
@@ -126,6 +127,7 @@ audit = sa.Table(
     sa.Column("device", sa.Text),
     sa.Column("service", sa.Text),
     sa.Column("detail", sa.JSON, nullable=False),
+    sa.Index("audit_of_device", "device", "id"),
 )
 
 
@@ -137,7 +139,10 @@ class Storage:
     """
 
     def __init__(self, url: str, durable: bool = True) -> None:
-        self.url = sa.make_url(url)
+        try:
+            self.url = sa.make_url(url)
+        except sa.exc.ArgumentError:  # the text may hold a password
+            raise InvalidError("'database' in manager.yaml is no URL such as postgresql+psycopg://isdf@/isdf") from None
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         try:
             self._engine = sa.create_engine(self.url)
