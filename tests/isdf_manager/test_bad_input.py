@@ -161,6 +161,9 @@ def test_times_that_cannot_be(home1):
         ("--for", "0s"),
         ("--until", "tomorrow"),
         ("--for", "1h", "--until", "@99999999999"),
+        ("--until", "@99999999999999"),
+        ("--until", "@99999999999999999999"),
+        ("--until=@-99999999999999",),
     ):
         assert home1("subscribe", "home1", "lane", "--config", "rate=1mbit", *words) == 2
         assert "Traceback" not in home1.err
@@ -213,6 +216,13 @@ def test_a_manager_yaml_that_is_wrong(manager, text, sentence):
     said = manager.fails("status", status=2)
     assert said.startswith(f"{manager.path}/manager.yaml: ")
     assert sentence in said
+
+
+@pytest.mark.parametrize("database", ["isdf:secret@core", 5])
+def test_a_database_that_is_no_url(manager, database):
+    manager.configure(database=database)
+    said = manager.fails("status", status=2)
+    assert said == "'database' in manager.yaml is no URL such as postgresql+psycopg://isdf@/isdf"
 
 
 def test_a_home_without_its_database_or_its_keys(manager):

@@ -1,8 +1,12 @@
 """From the operator's command to the router: what is sold is assigned, verified, fetched, and told as it happens."""
 
+import itertools
 import re
 
-from isdf_manager import push
+import pytest
+
+from isdf.errors import UnavailableError
+from isdf_manager import push, storage
 
 
 def test_a_sold_service_reaches_the_router(manager):
@@ -102,6 +106,25 @@ def test_a_router_that_is_off_is_told_of(manager, monkeypatch):
     listener.deaf = 0
     listener.router.report = lambda: None
     assert "home1 pulled, but did not report within 0.05 s" in manager.fails("configure", "home1", "lane", "rate=1mbit")
+
+
+def test_a_clock_that_is_set_back_does_not_make_a_push_wait(world):
+    with world.store.write() as connection:
+        connection.execute(storage.contact.update().values(address="127.0.0.1"))
+    slept = itertools.count(1)
+
+    def sleep(seconds):
+        world.clock.now -= 3600
+        assert next(slept) < 12
+
+    sent, ticks = [], itertools.count()
+    pushing = push.Push(
+        world.store, lambda text: None, lambda *datagram: sent.append(datagram), world.clock, sleep,
+        monotonic=lambda: float(next(ticks)),
+    )  # fmt: skip
+    with pytest.raises(UnavailableError, match="did not pull within 10 s"):
+        pushing.deliver("home1", 1 << 60, world.clock())
+    assert len(sent) == 6
 
 
 def test_a_device_that_never_called_gets_it_with_its_first_pull(manager):

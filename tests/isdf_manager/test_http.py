@@ -192,6 +192,8 @@ def test_the_secret_of_a_feed_is_in_no_log(router, manager):
     assert lines[-2]["path"] == "/feed/home1/***/Packages.gz"
     assert secret not in manager.log.getvalue()
     assert masked(f"/feed/home1/{secret}") == "/feed/home1/***"
+    for start in ("/feed//home1/", "//feed/home1//", "/FEED/home1/", "/feed/home1///"):
+        assert secret not in masked(f"{start}{secret}/Packages")
 
 
 def test_health_metrics_and_what_is_not_there(router):
@@ -211,3 +213,13 @@ def test_an_error_of_ours_is_a_problem_without_its_reason(router, manager, monke
     answer = router.get("/metrics")
     assert (answer.status_code, answer.json["type"]) == (500, "failed")
     assert "division" not in answer.text
+
+
+def test_a_database_that_cannot_be_used_is_not_told_to_everybody(router, manager, caplog):
+    for file in manager.path.glob("manager.db-*"):
+        file.unlink()
+    (manager.path / "manager.db").write_bytes(b"damaged " * 1000)
+    answer = manager.client().get("/health")
+    assert (answer.status_code, answer.json["type"]) == (500, "failed")
+    assert "manager.db" not in answer.text
+    assert "manager.db" in caplog.text

@@ -11,7 +11,7 @@ from typing import TextIO
 
 from werkzeug import Request, Response
 
-_SECRET = re.compile(r"(/feed/[^/]*/)[^/]+")
+_SECRET = re.compile(r"(/+feed/+[^/]*/+)[^/]+", re.IGNORECASE)  # also where a wrong URL has a slash too many
 
 
 def masked(path: str) -> str:

@@ -15,7 +15,7 @@ from werkzeug import Request, Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 
-from isdf.errors import IsdfError, NotFoundError
+from isdf.errors import IsdfError, NotFoundError, RefusedError
 from isdf.formats import opkg_index
 
 from . import metrics, problems, publications, reports, signing, storage
@@ -80,11 +80,13 @@ class Application:
             return getattr(self, f"_{endpoint}")(request, **values)
         except HTTPException as error:
             return problems.of_http(error)
-        except IsdfError as error:
+        except RefusedError as error:
             return problems.of_error(error)
+        except IsdfError as error:
+            log.error("a request failed: %s", error)  # names the database, which is nobody's business outside
         except Exception:
             log.exception("a request failed")  # without its path, which may hold a secret
-            return problems.problem(500, "failed", "The manager failed", "an error of the manager; its log tells more")
+        return problems.problem(500, "failed", "The manager failed", "an error of the manager; its log tells more")
 
     def _health(self, request: Request) -> Response:
         with self._store.read() as connection:

@@ -25,9 +25,9 @@ def parse_length(text: str) -> int:
 def parse_time(text: str) -> int:
     """Unix seconds of an ISO 8601 time (`2026-12-24T18:00Z`; without a zone it is local time) or of `@1790000000`."""
     try:
-        if text.startswith("@"):
-            return int(text[1:])
-        return int(datetime.fromisoformat(text).timestamp())
+        when = int(text[1:]) if text.startswith("@") else int(datetime.fromisoformat(text).timestamp())
+        datetime.fromtimestamp(when, UTC)  # what cannot be written as a time is none
+        return when
     except (ValueError, OverflowError, OSError):
         raise InvalidError(f"time {text!r} is not of the form '2026-12-24T18:00Z' or '@1790000000'") from None
 

@@ -48,9 +48,10 @@ class Push:
     def __init__(
         self, store: storage.Storage, say: Callable[[str], None], send: Callable[[bytes, str, int], None] = send,
         clock: Callable[[], float] = time.time, sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._store, self._say, self._send = store, say, send
-        self._clock, self._sleep = clock, sleep
+        self._clock, self._sleep, self._monotonic = clock, sleep, monotonic  # for what happened when; for how long
 
     def deliver(self, device: str, serial: int, since: float, service: str | None = None, ends: bool = False) -> None:
         """Push until `device` has pulled the publication `serial` after `since`, then wait for its report.
@@ -58,21 +59,21 @@ class Push:
         It is about `service`, which shall run or end (`ends`); None: about all of them. Raises `NeverSeenError`,
         `UnavailableError` when the router does not pull or report in time, `ReportedFailureError` with its words.
         """
-        begun, before = self._clock(), self._contact(device).report
+        begun, started, before = self._clock(), self._monotonic(), self._contact(device).report
         known = before is not None and before["serial"] >= serial and reports.failure(before) is None
         datagram, address, port = self._datagram(device)
         self._send(datagram, address, port)
         self._say("pushed")
-        repeats = [begun + offset for offset in REPEAT]
+        repeats = [started + offset for offset in REPEAT]
         while True:
             seen = self._contact(device)
             if seen.pulled >= serial and seen.pulled_at >= since:
                 break
-            now = self._clock()
+            now = self._monotonic()
             if repeats and now >= repeats[0]:
                 repeats.pop(0)
                 self._send(datagram, address, port)
-            if now >= begun + PULL_TIMEOUT:
+            if now >= started + PULL_TIMEOUT:
                 raise UnavailableError(
                     f"{device} did not pull within {PULL_TIMEOUT:g} s of the push to {address}; "
                     "it will by itself when it is reachable, within its pull interval"
@@ -82,12 +83,14 @@ class Push:
         if known:
             self._say("nothing new")
         else:
-            self._follow(device, serial, since, begun, service, ends)
+            self._follow(device, serial, since, begun, started + REPORT_TIMEOUT, service, ends)
 
-    def _follow(self, device: str, serial: int, since: float, begun: float, service: str | None, ends: bool) -> None:
+    def _follow(
+        self, device: str, serial: int, since: float, begun: float, deadline: float, service: str | None, ends: bool
+    ) -> None:
         while True:
             seen = self._contact(device)
-            report, late = seen.report, self._clock() >= begun + REPORT_TIMEOUT
+            report, late = seen.report, self._monotonic() >= deadline
             fresh = seen.reported_at >= max(since, seen.pulled_at)
             if report is not None and (report["serial"] >= serial or (fresh and report["error"])) and (fresh or late):
                 if reason := reports.failure(report, service):
