@@ -281,6 +281,35 @@ def test_a_pass_ends_by_itself(router, operator):
     assert report(router)["tv"] == ("1.0.0", "ended", None)
 
 
+def test_a_pass_ends_on_time_while_another_service_hangs_at_its_start(router, operator):
+    operator.configure("tv", until=NOW + 100)
+    router.pull()
+    router.loop.advance(90)
+    operator.subscribe("vpn")
+    router.services.slow = {"vpn"}
+    router.pull()
+    router.loop.advance(9)
+    assert "tv" in router.services.versions()
+    router.loop.advance(1)
+    assert "tv" not in router.services.versions()
+    router.services.release("vpn")
+    assert router.installer.installed() == {"isdf-service-vpn": "1.0.0"}
+    assert report(router)["tv"] == ("1.0.0", "ended", None)
+
+
+def test_a_pass_that_ends_while_its_own_service_hangs_leaves_nothing(router, operator):
+    operator.configure("tv", until=NOW + 10)
+    router.services.slow = {"tv"}
+    router.services.broken["tv", "1.0.0"] = "it was stopped"
+    router.pull()
+    router.loop.advance(10)
+    assert router.services.versions() == {}
+    router.services.release("tv")
+    router.loop.advance(0)
+    assert router.installer.installed() == {}
+    assert report(router)["tv"] == ("1.0.0", "ended", None)
+
+
 def test_a_pass_that_begins_later_is_fetched_now_and_started_then_without_a_network(router, operator):
     operator.configure("tv", since=NOW + 3600, until=NOW + 7200)
     router.pull()

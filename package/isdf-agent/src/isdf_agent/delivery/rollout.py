@@ -54,6 +54,8 @@ class Rollout:
         self._retries = Retries(clock, self._state.failed)
         self._staged: dict[str, Path] = {}
         self._timer: Timer | None = None
+        self._ends: Timer | None = None
+        self._settled: set[str] = set()  # whose time it was at the last settle
         self._busy = False
         self._waiting: list[tuple] = []
         self.missing: set[str] = set()  # packages of the assignment that are not here; a pull fetches them
@@ -120,12 +122,14 @@ class Rollout:
 
         def ended(changed: bool) -> None:
             self._busy = False
+            self._ends.cancel()
             self._look_again()
             self.on_settled(changed)
             done()
             if not self._busy:
                 self._next()
 
+        self._end_passes()
         steps.run(self._guarded(received or self.received, staged, eager), ended)
 
     def _guarded(self, received: Received | None, staged: dict, eager: bool) -> Generator[steps.Step, object, bool]:
@@ -150,6 +154,7 @@ class Rollout:
         self.received = received
         self._staged = {sha256: path for sha256, path in (self._staged | staged).items() if path.is_file()}
         wanted = {e.name: e for e in assignment.services if self._may_run(e)}
+        self._settled = set(wanted)
         target = {name: e for name, e in wanted.items() if self._retries.may_try(e, eager)}
         held = wanted.keys() - target.keys()
         for name in held:
@@ -205,7 +210,7 @@ class Rollout:
         if fresh:
             self.mark("installed")
         broken = {e.name: wrong[e.package] for e in fresh.values() if e.package in wrong}
-        starts = {n: e for n, e in (idle | fresh).items() if n not in broken}
+        starts = {n: e for n, e in (idle | fresh).items() if n not in broken and self._may_run(e)}
         if starts:
             self.mark("started")
         results = yield steps.together({n: self._starting(e) for n, e in starts.items()})
@@ -220,6 +225,8 @@ class Rollout:
     def _way_back(self, entry: Entry, error: str, *, started: bool) -> Generator[steps.Step, object, None]:
         """What was ready before `entry` runs again; where nothing was, the package goes."""
         before = self._state.running.get(entry.name)
+        if not self._may_run(entry):  # its time ended while it was tried; the settle that follows removes it
+            return
         if before is None or before == entry:
             self._fail(entry, error)
             yield self._stopping(entry.name)
@@ -270,22 +277,35 @@ class Rollout:
         if not self.received:
             return
         entries = self.received.assignment.services
-        before = {e.name: self._may_run(e) for e in entries}
+
+        def changed() -> bool:
+            return {e.name for e in entries if self._may_run(e)} != self._settled
 
         def look() -> None:
             if self._clock.monotonic() - self._saved_at >= self.SAVE:
                 self._save_passes()
-            if self._retries.wait() == 0.0 or {e.name: self._may_run(e) for e in entries} != before:
+            if self._retries.wait() == 0.0 or changed():
                 self.settle()
             else:
                 self._look_again()
 
         change = self._passes.next_change(entries)
         overdue = self.received.assignment.expires + self._grace - self._clock.now()
-        waits = [self.SAVE, self._retries.wait(), overdue if overdue > 0 else None]
+        waits = [self.SAVE, self._retries.wait(), overdue if overdue > 0 else None, 0 if changed() else None]
         if change is not None:
             waits += [change, self.LOOK]  # the clock may be set meanwhile
         self._timer = self._loop.after(min(wait for wait in waits if wait is not None), look)
+
+    def _end_passes(self) -> None:
+        """While a settle waits for one service, the passes of the others end on time all the same."""
+        entries = self.received.assignment.services if self.received else ()
+        running = self._services.versions()
+        for entry in entries:
+            if entry.name in running and self._passes.state(entry) == "ended":
+                self._services.stop(entry.name, lambda error: None)
+        wait = self._passes.next_change(entries)
+        # The settle itself may bring another assignment.
+        self._ends = self._loop.after(1.0 if wait is None else min(wait, 1.0), self._end_passes)
 
     def _save_passes(self) -> None:
         self._saved_at = self._clock.monotonic()
