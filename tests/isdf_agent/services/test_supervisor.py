@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from isdf.errors import NotFoundError, NotPermittedError, UnavailableError
+from isdf.errors import KernelError, NotFoundError, NotPermittedError, UnavailableError
 from isdf.loop import Loop
 from isdf_agent.services.supervisor import PREFIX, Supervisor
 
@@ -283,3 +283,47 @@ def test_a_full_file_system_keeps_no_service_from_being_ended(router, tmp_path):
     router.supervisor.stop("tv", router.results.append)
     assert router.procd.instances == {}
     assert router.owners.log[-1] == ("withdraw", "tv")
+
+
+def test_who_waits_for_a_start_is_told_also_when_the_line_cannot_go_back(router, monkeypatch):
+    def refuse(owner):
+        raise KernelError("the WAN device wan does not exist")
+
+    monkeypatch.setattr(router.owners, "abort", refuse)
+    router.start()
+    router.supervisor.report("tv", "it cannot", 1)
+    assert router.results == ["it cannot"]
+
+
+def test_a_start_that_failed_before_procd_gave_it_up_fails_once(router):
+    told = []
+    router.supervisor.on_failure = lambda name, error: told.append(error)
+    router.start()
+    router.supervisor.report("tv", "it cannot", 1)
+    router.supervisor.exited("tv", 1, given_up=True)
+    assert router.results == ["it cannot"]
+    assert told == []
+    assert ("withdraw", "tv") not in router.owners.log, "that is of the version before, which comes back"
+
+
+def test_a_process_that_procd_gives_up_over_a_new_configuration_does_not_count_as_running(router):
+    told = []
+    router.supervisor.on_failure = lambda name, error: told.append(error)
+    router.start_and_ready()
+    router.supervisor.reconfigure("tv", {"rate": 2}, router.results.append)
+    router.supervisor.exited("tv", 1, given_up=True)
+    assert router.results == [None, "the process ended with status 1; what it said is in the router's log (logread)"]
+    assert told == router.results[1:]
+    assert router.supervisor.listing()["tv"]["state"] == "failed"
+
+
+def test_a_new_configuration_starts_a_service_that_had_failed(router):
+    router.start_and_ready()
+    router.supervisor.exited("tv", 1, given_up=True)
+    router.supervisor.reconfigure("tv", {"rate": 2}, router.results.append)
+    assert router.results == [None]
+    router.supervisor.config("tv", None, router.replies.append)
+    assert router.replies[-1]["config"] == {"rate": 2}
+    router.supervisor.ready("tv", router.replies[-1]["revision"])
+    assert router.results == [None, None]
+    assert router.supervisor.listing()["tv"]["state"] == "running"

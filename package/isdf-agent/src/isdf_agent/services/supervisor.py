@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from isdf.errors import InvalidError, NotFoundError, NotPermittedError, UnavailableError
+from isdf.errors import InvalidError, IsdfError, NotFoundError, NotPermittedError, UnavailableError
 from isdf.loop import Loop, Timer
 from isdf.model import parse_name
 
@@ -81,6 +81,9 @@ class Supervisor:
     def reconfigure(self, name: str, config: dict, done: Done) -> None:
         """Hand a running service another configuration; where it cannot take it, the one before is handed again."""
         service = self._known(name)
+        if service.state == "failed":  # nothing else would start it
+            self.start(name, service.version, config, done)
+            return
         if service.state != "running":  # it takes the configuration when it starts
             service.config, service.revision = config, service.revision + 1
             self._save()
@@ -169,6 +172,7 @@ class Supervisor:
             return
         if name in self._waiting:
             self._not_ready(name, service.error)
+        if service.state != "running":  # who started it was told, and may be on the way back to another version
             return
         service.state = "failed"
         self._owners.withdraw(name)
@@ -278,7 +282,10 @@ class Supervisor:
             service.state = "failed"
         if service:
             service.error = error
-        self._owners.abort(name)  # what was on the line before it tried is there again
+        try:
+            self._owners.abort(name)  # what was on the line before it tried is there again
+        except IsdfError as failure:
+            log.error("what service %s had on the line before is not there again: %s", name, failure)
         self._save()
         self._finish(name, error)
 
