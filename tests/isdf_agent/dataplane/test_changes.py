@@ -209,3 +209,14 @@ def test_bits_of_the_connection_mark_outside_the_mask_stay_as_they_are(home):
     assert marks
     # Four bits of the bucket are 4 to 7, the one that says "assigned" is 11; the rest is the other program's.
     assert {mark & ~0xF0 for mark in marks} == {0x00100F01}
+
+
+def test_a_wan_device_that_went_and_came_back_as_another_is_shaped_again(home):
+    agent = home.agent()
+    agent("add_class", "pay", "sites", "200kBps")
+    home.router.run("ip link del wan")
+    assert agent("repair")["type"] == "kernel-refused"
+    home.router.run("ip link add wan type veth peer name access; ip link set wan up")
+    assert "htb" not in home.router.run("tc qdisc show dev wan")
+    agent("repair")
+    assert "rate 1600Kbit" in home.router.run("tc class show dev wan")

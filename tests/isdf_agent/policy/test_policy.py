@@ -210,7 +210,6 @@ def test_when_the_kernel_refuses_everything_is_as_before(policy, dataplane, ledg
         lambda: policy.add_class("pay", "sites", 2_000_000),
         lambda: policy.add_class_member("pay", "sites", WEB),
         lambda: policy.remove_class("pay", "sites"),
-        lambda: policy.withdraw("pay"),
     ):
         with pytest.raises(KernelError):
             call()
@@ -218,6 +217,67 @@ def test_when_the_kernel_refuses_everything_is_as_before(policy, dataplane, ledg
     assert dataplane.state == state
     assert ledger.text == text
     assert policy.list("pay")["classes"][0]["rate"] == 1_000_000
+
+
+def test_a_withdrawal_that_the_kernel_refuses_is_carried_out_as_soon_as_it_goes(policy, dataplane):
+    changes, apply = [], dataplane.apply
+
+    def refuse(change):
+        raise KernelError("the WAN device wan does not exist")
+
+    policy.add_class("pay", "sites", 1_000_000)
+    policy.on_change = lambda: changes.append(True)
+    dataplane.apply = refuse
+    policy.withdraw("pay")
+    assert changes, "so that tick is called"
+    with pytest.raises(KernelError):
+        policy.tick()
+    assert policy.owners() == {"pay"}
+    dataplane.apply = apply
+    policy.tick()
+    assert policy.owners() == set()
+    assert not dataplane.state.classes
+
+
+def test_who_comes_back_before_the_withdrawal_was_carried_out_keeps_what_it_asks_for(policy, dataplane):
+    apply = dataplane.apply
+    policy.add_class("pay", "sites", 1_000_000)
+
+    def refuse(change):
+        raise KernelError("the WAN device wan does not exist")
+
+    dataplane.apply = refuse
+    policy.withdraw("pay")
+    dataplane.apply = apply
+    policy.begin("pay")
+    policy.add_class("pay", "sites", 1_000_000)
+    policy.ready("pay")
+    policy.tick()
+    assert policy.owners() == {"pay"}
+
+
+def test_a_device_that_is_another_one_now_is_repaired(policy, dataplane):
+    policy.add_class("pay", "sites", 1_000_000)
+    state, dataplane.state = dataplane.state, type(dataplane.state)()
+    policy.repair()
+    assert dataplane.state == state
+
+
+def test_an_answer_for_a_name_that_nobody_wants_costs_nothing(policy, monkeypatch):
+    policy.add_class("pay", "sites", 1_000_000)
+    policy.add_class_member("pay", "sites", Flow(host="tv.example"))
+    monkeypatch.setattr(policy, "_commit", None)
+    policy.learn("other.example", "192.0.2.1", 60)
+
+
+def test_what_a_service_may_is_looked_up_once_for_all_its_members(policy, monkeypatch):
+    policy.add_class("pay", "sites", 1_000_000)
+    for n in range(4):
+        policy.add_class_member("pay", "sites", Flow(remote=f"192.0.2.{n}"))
+    asked = []
+    monkeypatch.setattr(policy, "_grants", lambda owner: asked.append(owner) or GRANTS[owner])
+    policy.settle()
+    assert asked == ["pay"]
 
 
 def test_of_two_equal_claims_the_earlier_in_the_assignment_wins_and_the_other_waits(policy, dataplane):

@@ -38,6 +38,7 @@ from .services.supervisor import Supervisor
 log = logging.getLogger("isdf_agent")
 
 TICK_MAX = 3600.0  # seconds; the wall clock may be set meanwhile
+RETRY = 10.0  # seconds until what the kernel refused is tried again
 
 
 class Agent:
@@ -61,6 +62,7 @@ class Agent:
         self._tick: Timer | None = None
         self._delivery = Delivery(self._loop, config, paths, self._supervisor, version=__version__)
         self._delivery.on_pull_started = lambda reason: self._warm()
+        self._delivery.on_settled = self._settle
 
     def run(self) -> None:
         self._policy.restore()
@@ -82,6 +84,18 @@ class Agent:
         except IsdfError as error:  # the change itself tries again, and tells
             log.warning("%s", error)
 
+    def _settle(self) -> None:
+        """Services may stand otherwise in the assignment now, and go before each other in another order.
+
+        What belongs to none that is there (an agent before this one was ended in the middle) goes.
+        """
+        for owner in self._policy.owners() - self._supervisor.versions().keys() - {buses.LOCAL}:
+            self._policy.withdraw(owner)
+        try:
+            self._policy.settle()
+        except IsdfError as error:
+            log.error("the order of services on the line stays as it was for now: %s", error)
+
     # -- what follows a change
 
     def _changed(self) -> None:
@@ -94,7 +108,11 @@ class Agent:
         self._hosts.update()
         if self._tick:
             self._tick.cancel()
-        wait = self._policy.tick()
+        try:
+            wait = self._policy.tick()
+        except IsdfError as error:
+            log.error("what is over on the line could not be ended: %s", error)
+            wait = RETRY
         self._tick = None if wait is None else self._loop.after(min(wait, TICK_MAX), self._follow)
 
     # -- what the object `isdf` offers (see bus.Agent)
@@ -110,7 +128,12 @@ class Agent:
         }
 
     def pull(self) -> None:
+        """By hand, and by procd when an interface came up: its device may be another one than before."""
         self._delivery.pull()
+        try:
+            self._policy.repair()
+        except IsdfError as error:
+            log.error("%s; it is tried again at the next change", error)
 
     def _grant(self, owner: str) -> Grant:
         """What the service `owner` may: `may:` of its installed description, its place in the assignment."""

@@ -46,7 +46,8 @@ class Tools:
 
 
 class Delivery:
-    """`start()` it once; then it is all events. `on_pull_started` is called with the reason when a pull begins."""
+    """`start()` it once; then it is all events. `on_pull_started` is called with the reason when a pull begins,
+    `on_settled` when all has been done that an assignment wants."""
 
     DEADLINE = 60.0  # seconds for a pull, and for a report
 
@@ -78,6 +79,7 @@ class Delivery:
         self._children: list[subprocess.Popen] = []
         self._stopped = self._pulling = False
         self.on_pull_started: Callable[[str], None] = lambda reason: None
+        self.on_settled: Callable[[], None] = lambda: None
 
     def start(self) -> None:
         """Finish what a crash interrupted, let run what should run, and pull."""
@@ -190,9 +192,13 @@ class Delivery:
             self._report(always=reason in ("push", "asked"))
             self._schedule.ended(good, after)
 
-        self.rollout.settle(received, staged, eager=reason != "interval" and good, done=settled)
+        # What failed is tried again by hand, or by a push that brings nothing else; a push that sells one service must
+        # not wait for another that failed before.
+        eager = reason == "asked" or (reason != "interval" and result["status"] == "unchanged")
+        self.rollout.settle(received, staged, eager=eager and good, done=settled)
 
     def _settled(self, changed: bool) -> None:
+        self.on_settled()
         self._raise_floor()
         if changed and not self._pulling:  # a pull reports by itself when it is over
             self._report()

@@ -85,8 +85,9 @@ def compile_state(held: Held, rank: Rank) -> Compiled:
     """
     classes = {c.id: Class(c.id, f"{c.owner}/{c.name}", c.rate) for c in held.classes.values()}
     claims: dict[Match, list[tuple[tuple, Match, MemberLease]]] = {}
+    ranks = {owner: rank(owner) for owner in {member.owner for member in held.members.values()}}
     for member in held.members.values():
-        order = (*rank(member.owner), member.owner, member.name, member.id)
+        order = (*ranks[member.owner], member.owner, member.name, member.id)
         for match in expand(member.flow, held.addresses):
             # Without its ranges of ports a match is a group, inside which claims can meet.
             group = Match(

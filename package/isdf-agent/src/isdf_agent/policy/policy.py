@@ -47,6 +47,7 @@ class Policy:
         self._compiled = Compiled()
         self._rounds: dict[str, set[str]] = {}
         self._before: dict[str, Held] = {}
+        self._leaving: set[str] = set()  # owners whose withdrawal the kernel refused
         self.on_change: Callable[[], None] = lambda: None  # what is held is another now
 
     # -- the verbs of services
@@ -125,6 +126,7 @@ class Policy:
     def begin(self, owner: str) -> None:
         """A round opens: the owner will ask for all that it wants. An open one starts over."""
         self._rounds[owner] = set()
+        self._leaving.discard(owner)
         self._before.setdefault(owner, self._held)
         self._save()
 
@@ -158,19 +160,34 @@ class Policy:
         self._close(owner)
 
     def withdraw(self, owner: str) -> None:
-        """Everything of `owner` goes, in one transaction."""
-        self._commit(self._held.without({k for k in self._held.classes if k[0] == owner}))
+        """Everything of `owner` goes, in one transaction. What the kernel refuses now, `tick` tries again."""
+        self._leaving.add(owner)
         self._close(owner)
+        try:
+            self._let_go()
+        except IsdfError as error:
+            log.error("what service %s has on the line stays for now: %s", owner, error)
+            self.on_change()
+
+    def owners(self) -> set[str]:
+        """Who has anything."""
+        return {owner for owner, _ in self._held.classes}
 
     def settle(self) -> None:
         """Priorities or positions of services have changed: settle claims that meet anew."""
         self._commit(self._held)
 
+    def repair(self) -> None:
+        """A device may be another one now: make the kernel again what it should be; `KernelError`."""
+        self._dataplane.adopt(self._line, self._compiled.state)
+
     # -- names and time
 
     def learn(self, host: str, address: str, ttl: float) -> None:
         """A DNS answer gave `host` (lower case, no last dot) this address for `ttl` seconds."""
-        self._commit(hosts.learned(self._held, host, address, ttl, self._clock()))
+        held = hosts.learned(self._held, host, address, ttl, self._clock())
+        if held is not self._held:  # most answers that pass are of names that nobody wants
+            self._commit(held)
 
     def hosts_wanted(self) -> set[str]:
         """The names, and patterns `*.domain`, that members of classes want to follow."""
@@ -182,6 +199,7 @@ class Policy:
 
     def tick(self) -> float | None:
         """End what is over; the answer is in how many seconds to call again (None: nothing has an end)."""
+        self._let_go()
         now = self._clock()
         over = {m.id for m in self._held.members.values() if m.until is not None and m.until <= now}
         self._commit(hosts.aged(self._held.without(set(), over) if over else self._held, now))
@@ -229,6 +247,11 @@ class Policy:
             return {**report.status(self._held, self._line, {}), "error": error.as_dict()}
 
     # -- inside
+
+    def _let_go(self) -> None:
+        if self._leaving:
+            self._commit(self._held.without({key for key in self._held.classes if key[0] in self._leaving}))
+            self._leaving.clear()
 
     def _commit(self, held: Held) -> None:
         """Put `held` in force; `settle` comes with the same one, because ranks may have changed."""
