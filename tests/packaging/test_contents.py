@@ -6,11 +6,14 @@ import subprocess
 import sys
 
 import packages
+import pytest
 from packages import ROOT
 
 from isdf import __version__
 from isdf.formats import ipk
 from isdf_manager import catalogue
+
+pytestmark = pytest.mark.system
 
 PYTHON = "/usr/lib/isdf/python"
 

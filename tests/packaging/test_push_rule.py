@@ -9,6 +9,8 @@ from packages import ROOT
 
 from premises import uci
 
+pytestmark = pytest.mark.system
+
 SCRIPT = (ROOT / "package/isdf-agent/files/push-rule.sh").read_text()
 FIREWALL = "config zone\n\toption name 'wan'\n\tlist network 'wan'\n"
 RULE = {

@@ -135,6 +135,21 @@ def test_a_version_that_does_not_start_gives_way_to_the_one_before(home):
     assert "the process ended with status 1" in home.server.reports[-1]["services"][0]["error"]
 
 
+def test_a_push_that_sells_one_service_does_not_try_another_again_and_one_that_brings_nothing_does(home):
+    home.operator.subscribe("tv", since=home.operator.issued)
+    home.services.broken["tv", "1.0.0"] = "it did not call ready"
+    home.push(1)
+    home.until(lambda: home.reported(home.operator.serial))
+    home.services.log.clear()
+    home.operator.subscribe("vpn", since=home.operator.issued)
+    home.push(2)
+    home.until(lambda: home.reported(home.operator.serial))
+    assert [words for words in home.services.log if words[0] == "start"] == [("start", "vpn", "1.0.0")]
+    home.services.broken.clear()
+    home.push(3)
+    home.until(lambda: "tv" in home.services.running)
+
+
 def test_a_pass_ends_by_itself_and_is_reported(home):
     home.operator.subscribe("tv", since=home.operator.issued, until=int(time.time()) + 3)
     home.push(1)

@@ -1,5 +1,7 @@
 """The dataplane of a router: the queues by the link worker, the nft table by libnftables, changed as one.
 
+Read this first. A class becomes rules in `ruleset.add_class` (which of them change: `transition`) and queues in `tree`
+(brought to the kernel by `shaper`, in the link worker's process); a member becomes an element in `ruleset.elements`.
 Order makes a change lose no packet. What is new: the queues first, then the rules that lead there; if nft refuses, the
 queues go back. What is old: the rules first, then the worker waits for the queues to run empty and deletes them.
 """

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from isdf.errors import KernelError
 from isdf.model import Line
 
+from .match_shape import shape_of
 from .port import BASE, Change, Counters, Match, State, after
-from .shape import shape_of
 
 _WITH_PORTS = {6, 17, 132, 136}
 

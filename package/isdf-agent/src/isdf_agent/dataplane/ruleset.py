@@ -16,8 +16,8 @@ import hashlib
 import ipaddress
 from collections.abc import Iterable
 
+from .match_shape import Shape, shape_of, split_prefix
 from .port import BASE, Class, Match
-from .shape import Shape, shape_of, split_prefix
 
 TABLE = "inet isdf"
 _TYPES = {"local_port": "inet_service", "remote_port": "inet_service", "proto": "inet_proto", "all": "nf_proto"}

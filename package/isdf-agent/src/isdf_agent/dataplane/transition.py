@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from . import ruleset
+from .match_shape import Shape
 from .port import BASE, Change, Class, Match, State, after
 from .ruleset import TABLE
-from .shape import Shape
 
 Map = tuple[Shape, bool]
 

@@ -27,7 +27,7 @@ from isdf.formats.usign import PublicKey, Signature
 from .feed import Feed
 from .request import TooManyError, deadline, send
 from .trusted import ASSIGNMENT_MAX, INDEX_MAX, PACKAGE_MAX, Trusted
-from .verify import Usign
+from .usign import Usign
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 Anybody can send to the port, so a datagram costs little before it is known to be authentic, and a flood is read at a
 bounded pace: what does not fit into the socket's buffer meanwhile is lost, and the manager repeats a push anyway.
+A push is verified in `isdf.wire.read_push` (length, seal, version), and here against replay (`PushSocket._take`).
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class PushSocket:
             self._pushed()
 
     def _take(self, datagram: bytes) -> bool:
-        sequence = read_push(self._key, datagram) if len(datagram) == PUSH_SIZE else None
+        sequence = read_push(self._key, datagram)
         if sequence is None or sequence <= self._floor:
             return False
         self._floor = sequence
