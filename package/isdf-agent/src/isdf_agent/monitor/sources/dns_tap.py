@@ -93,9 +93,11 @@ def rules(group: int) -> str:
 
 
 def _rule(group: int) -> str:
-    # Only answers (the first bit of the flags), so that a client that floods port 53 is not heard.
-    return f"udp sport 53 @th,80,1 1 log group {group} snaplen {SNAPLEN} queue-threshold 1"
+    # Only answers (the first bit of the flags), and only to somebody who asked: who sends one unasked, from the LAN or
+    # from outside, teaches nothing.
+    asked = "ct state established ct direction reply"
+    return f"udp sport 53 @th,80,1 1 {asked} log group {group} snaplen {SNAPLEN} queue-threshold 1"
 
 
 def _fingerprint(group: int) -> str:
-    return hashlib.sha256(_rule(group).encode()).hexdigest()[:8]
+    return hashlib.sha256(f"{_PRIORITY} {_rule(group)}".encode()).hexdigest()[:8]
