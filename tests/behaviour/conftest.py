@@ -16,7 +16,7 @@ from premises.premises import Premises
 from . import router
 from .measure import HERE
 
-HOMES = 8
+HOMES = 9
 SITES = "sites=mirror-a.example"
 
 
@@ -65,10 +65,13 @@ def shop(tmp_path_factory):
     with Premises(homes=HOMES) as net:
         net.start_manager()
         net.operator(["publish", str(net.feed / "pay-per-site")])
-        for home in net.homes:
+
+        def connect(home: Home) -> None:
             net.add_device(home)
+            home.router.start_agent()
+
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda home: home.router.start_agent(), net.homes))
+            list(pool.map(connect, net.homes))
         for home in net.homes:
             wait_until(lambda home=home: net.is_known(home), 20, f"the first pull of {home.name}")
         for letter in "ab":

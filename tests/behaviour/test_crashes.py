@@ -19,7 +19,7 @@ AGENT, SERVICE, WORKER = "isdf_agent.app", "isdf.sdk", "dataplane.link_worker"
 @pytest.fixture(scope="module")
 def home(shop):
     """A home with the service at 200 kB/s, whose queues stand at home."""
-    home = shop.home(3)
+    home = shop.home(9)
     shop.wide_edge(home)
     shop.buy(home)
     router.enforced(home)

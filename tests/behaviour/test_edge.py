@@ -62,7 +62,7 @@ def test_a_purchase_that_the_edge_was_not_told_has_no_effect_at_the_client(shop)
     shop.buy(home, "unhooked")
     assert router.rate(home.router, router.enforced(home, "unhooked")) == 1600
     settle(2)
-    assert sum(speeds(transfers, 4)) == pytest.approx(before, rel=0.05)
+    assert sum(speeds(transfers, 4)) == pytest.approx(before, rel=0.1)
     for transfer in transfers:
         transfer.stop()
     shop.clear(home, "unhooked")

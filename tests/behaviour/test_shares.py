@@ -14,8 +14,9 @@ from .measure import download, settle, speeds, upload
 
 pytestmark = pytest.mark.system
 CASES = {"down-ipv4": (1, 4), "down-ipv6": (2, 6), "up-ipv4": (3, 4), "up-ipv6": (4, 6)}  # home, family
+MORE_HEADERS = {4: 0.0, 6: 0.02}  # of IPv6, beside the 4 of 100 bytes that those of IPv4 take
 # Seconds. After a lost packet TCP holds back for half a second what came behind it; a window must outweigh that.
-WINDOW = 12.0
+WINDOW = 10.0
 PASS = 20
 
 
@@ -55,19 +56,23 @@ def story(shop):
         transfer.stop()
 
 
+def near(kbps, within, case):
+    return pytest.approx(kbps, rel=within + MORE_HEADERS[CASES[case][1]])
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_before_the_purchase_both_transfers_get_half_of_the_base(story, case):
-    assert story.before[case] == (pytest.approx(75, rel=0.1), pytest.approx(75, rel=0.1))
+    assert story.before[case] == (near(75, 0.1, case), near(75, 0.1, case))
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_after_the_purchase_the_site_has_its_rate_and_the_rest_keeps_the_base(story, case):
-    assert story.during[case] == (pytest.approx(200, rel=0.07), pytest.approx(150, rel=0.07))
+    assert story.during[case] == (near(200, 0.07, case), near(150, 0.07, case))
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_when_the_pass_has_ended_all_is_as_before(story, case):
-    assert story.ended[case] == (pytest.approx(75, rel=0.1), pytest.approx(75, rel=0.1))
+    assert story.ended[case] == (near(75, 0.1, case), near(75, 0.1, case))
 
 
 def test_no_connection_breaks(story):
