@@ -8,6 +8,8 @@ import pytest
 from isdf.errors import UnavailableError
 from isdf_manager import push, storage
 
+pytestmark = pytest.mark.system
+
 
 def test_a_sold_service_reaches_the_router(manager):
     listener = manager.listening()

@@ -15,6 +15,8 @@ from isdf import wire
 from isdf_manager import provision
 from isdf_manager.provision import Hook, HookError, Request
 
+pytestmark = pytest.mark.system
+
 HOOK = """\
 #!{python}
 import json, os, pathlib, sys

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from packages import ROOT
 
+pytestmark = pytest.mark.system
+
 SPLIT = json.loads((Path(__file__).parent / "python3-split.json").read_text())["branches"]
 SOURCES = {"python3-isdf": ROOT / "package/python-isdf/src", "isdf-agent": ROOT / "package/isdf-agent/src"}
 # Of openwrt/openwrt: package/kernel/linux/modules/{netsupport,netdevices,netfilter}.mk,

@@ -11,6 +11,8 @@ from isdf.errors import UnavailableError
 from isdf.ubus import Method, Status, StatusError, message
 from isdf.ubus.message import Attr
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch):
