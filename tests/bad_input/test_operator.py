@@ -13,7 +13,13 @@ pytestmark = pytest.mark.system
 
 @pytest.fixture(scope="module", autouse=True)
 def film(isp):
-    """A service that home 1 has, sold before it got a hook."""
+    """A service that home 1 has; it and `other` have a provision hook, which works but for the tests that change it."""
+    configuration = isp.net.manager.path(f"{FOLDER}/manager.yaml")
+    hooks = "".join(f"  {name}: {{command: /root/hook, timeout: 0.5}}\n" for name in ("film", "other"))
+    configuration.write_text(f"{configuration.read_text()}provision:\n{hooks}")
+    isp.net.manager.write("/root/hook", "#!/bin/sh\n", 0o755)
+    isp.net.services_manager.stop()
+    isp.net.services_manager.start()
     isp.publish("film")
     isp.publish("other")
     isp.sell("film", "rate=80kbit")
@@ -22,19 +28,15 @@ def film(isp):
 
 @pytest.fixture
 def hook(isp):
-    """`hook(script)` is the provision hook of `film` and `other` until the end of the test."""
-    configuration = isp.net.manager.path(f"{FOLDER}/manager.yaml")
-    before = configuration.read_text()
+    """`hook(script)` is the provision hook until the end of the test; then what is owed to the core is withdrawn."""
 
     def change(script: str) -> None:
         isp.net.manager.write("/root/hook", f"#!/bin/sh\n{script}\n", 0o755)
-        hooks = "".join(f"  {name}: {{command: /root/hook, timeout: 0.5}}\n" for name in ("film", "other"))
-        configuration.write_text(f"{before}provision:\n{hooks}")
 
     yield change
-    isp.net.manager.write("/root/hook", "#!/bin/sh\n", 0o755)
-    wait_until(lambda: isp.database("SELECT count(*) FROM sold WHERE state IN ('ordered', 'ending')")[0][0] == 0, 30)
-    configuration.write_text(before)
+    change("exit 0")
+    owed = "SELECT count(*) FROM sold WHERE state IN ('ordered', 'ending')"
+    wait_until(lambda: isp.database(owed)[0][0] == 0, 30, "the withdrawal of what a failed hook may have left")
 
 
 def fails(isp, *words: str, status: int = 1) -> str:
