@@ -8,7 +8,7 @@ help: ## what can be made
 demo: system $(VENV)/made ## the whole story in two minutes; the figure is in build/demo (FULL=1: the paper's 400 s)
 	@$(PY) -m premises.demo $(if $(FULL),--full)
 
-test: system $(VENV)/made ## all tests, unit tests first
+test: system-tests $(VENV)/made ## all tests, unit tests first
 	@$(PY) -m pytest -m 'not system' -n auto
 	@$(PY) -m pytest -m system
 
@@ -26,6 +26,9 @@ clean: ## remove what was made
 system:
 	@tests/require.sh
 
+system-tests:
+	@tests/require.sh tests
+
 $(VENV)/made: pyproject.toml tests/pyproject.toml
 	@echo "Making $(VENV) (about a minute, once)"
 	@test -x $(PY) || python3 -m venv $(VENV)
@@ -33,4 +36,4 @@ $(VENV)/made: pyproject.toml tests/pyproject.toml
 	@$(PY) -m compileall -q tests/openwrt package  # the homes see the checkout read-only
 	@touch $@
 
-.PHONY: help demo test lint bench clean system
+.PHONY: help demo test lint bench clean system system-tests

@@ -1,5 +1,6 @@
 #!/bin/sh
-# What the demo and the tests need of the system: installs it as root, saying so; otherwise prints the line to paste.
+# What the demo needs of the system (with the argument `tests`: what the tests need, too): installs it as root, saying
+# so; otherwise prints the line to paste.
 set -eu
 
 missing=
@@ -15,9 +16,12 @@ need nftables command -v nft
 need iproute2 command -v tc
 need curl command -v curl
 need dnsmasq-base command -v dnsmasq
-need signify-openbsd command -v signify-openbsd
 need util-linux command -v unshare
 need iputils-ping command -v ping
+if [ "${1-}" = tests ]; then
+	need signify-openbsd command -v signify-openbsd
+	need shellcheck command -v shellcheck
+fi
 [ "$(id -u)" = 0 ] || need uidmap command -v newuidmap
 
 if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then

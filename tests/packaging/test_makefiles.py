@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 
 import packages
@@ -87,9 +86,8 @@ def test_packages_are_for_all_architectures_and_have_a_licence(built):
 def test_a_shell_script_parses_and_names_its_licence(script):
     assert "# SPDX-License-Identifier: GPL-2.0-or-later\n" in script.read_text()
     subprocess.run(["sh", "-n", script], check=True)
-    if shutil.which("shellcheck"):
-        checked = subprocess.run(["shellcheck", "-s", "dash", script], capture_output=True, text=True)
-        assert checked.returncode == 0, checked.stdout
+    checked = subprocess.run(["shellcheck", "-s", "dash", script], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout
 
 
 def test_scripts_of_packages_parse(built):
