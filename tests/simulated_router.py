@@ -35,9 +35,13 @@ class Router:
     def request(self, method: str, path: str, body: bytes = b"", signed: bool = True, headers=(), **changed):
         headers = dict(headers)
         if signed:
-            values = {"time": int(self.clock()), "nonce": secrets.token_hex(8), "key": self.key} | changed
+            values = {
+                "time": int(self.clock()), "nonce": secrets.token_hex(8), "key": self.key,
+                "digest": wire.content_digest(body),
+            } | changed  # fmt: skip
             key = wire.derive(values["key"], "request")
-            seal = wire.sign_request(key, method, path, body, values["time"], values["nonce"])
+            seal = wire.sign_request(key, method, path, values["digest"], values["time"], values["nonce"])
+            headers |= {"Content-Digest": values["digest"]} if values["digest"] else {}
             headers |= {"Isdf-Time": str(values["time"]), "Isdf-Nonce": values["nonce"], "Isdf-Signature": seal}
         environ = {"REMOTE_ADDR": self.address}
         return self.client.open(path, method=method, data=body, headers=headers, environ_overrides=environ)

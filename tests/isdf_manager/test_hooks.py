@@ -210,8 +210,10 @@ def test_a_hook_by_http_is_signed(webhook):
         "configuration": {"rate": "1mbit"}, "until": None,
     }  # fmt: skip
     seal = headers["Isdf-Time"], headers["Isdf-Nonce"], headers["Isdf-Signature"]
-    assert wire.verify_request(b"k" * 16, "POST", path, body, *seal)
-    assert not wire.verify_request(b"j" * 16, "POST", path, body, *seal)
+    digest = wire.content_digest(body)
+    assert headers["Content-Digest"] == digest
+    assert wire.verify_request(b"k" * 16, "POST", path, digest, *seal)
+    assert not wire.verify_request(b"j" * 16, "POST", path, digest, *seal)
 
 
 @pytest.mark.parametrize("status", [302, 404, 500])

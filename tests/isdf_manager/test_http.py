@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import json
 import os
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from isdf import wire
 from isdf.errors import NotFoundError, from_dict
 from isdf_manager import app, authentication
 from isdf_manager.accesslog import masked
@@ -110,12 +112,25 @@ def test_an_unknown_device_costs_the_same_work(router, monkeypatch):
 
 
 def test_a_signature_is_of_one_path_and_body(router):
-    from isdf import wire
-
-    seal = wire.sign_request(wire.derive(router.key, "request"), "GET", path(router), b"", 1, "n" * 16)
+    seal = wire.sign_request(wire.derive(router.key, "request"), "GET", path(router), "", 1, "n" * 16)
     headers = {"Isdf-Time": "1", "Isdf-Nonce": "n" * 16, "Isdf-Signature": seal}
     assert router.get(path(router) + "?x=1", headers=headers).json["type"] == "unauthorized"
     assert router.get(path(router), headers=headers).json["type"] == "clock-skew"
+
+
+def test_a_body_is_read_only_of_a_genuine_request_and_must_be_the_one_that_was_signed(router):
+    class Unread(io.BytesIO):
+        def read(self, *_):
+            raise AssertionError("the body was read")
+
+    path, body = "/device/home1/report", json.dumps({"serial": 1, "applied": True}).encode()
+    forged = {"Isdf-Time": "1", "Isdf-Nonce": "n" * 16, "Isdf-Signature": "0" * 64, "Content-Length": "5"}
+    answer = router.client.open(path, method="POST", input_stream=Unread(), headers=forged)
+    assert answer.json["type"] == "unauthorized"
+    for changed in (body.replace(b"true", b"null"), b""):
+        assert router.request("POST", path, changed, digest=wire.content_digest(body)).json["type"] == "unauthorized"
+    assert router.request("POST", path, body, digest="").json["type"] == "unauthorized"
+    assert router.request("POST", path, body).status_code == 204
 
 
 def test_a_request_is_taken_once(router):

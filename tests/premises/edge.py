@@ -104,7 +104,7 @@ class _Orders(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         moment = self.headers.get("Isdf-Time", "0")
         signature = (moment, self.headers.get("Isdf-Nonce", ""), self.headers.get("Isdf-Signature", ""))
-        if not wire.verify_request(KEY.encode(), "POST", self.path, body, *signature):
+        if not wire.verify_request(KEY.encode(), "POST", self.path, wire.content_digest(body), *signature):
             return self._answer(403, "the signature does not verify")
         if abs(time.time() - int(moment)) > _CLOCK_SKEW:
             return self._answer(403, "the request is too old")

@@ -130,7 +130,7 @@ class Application:
     def _report(self, request: Request, device: str) -> Response:
         """What the router says that it runs."""
         self._authentication.signed(request, device)
-        report = reports.parse(request.get_data())
+        report = reports.parse(self._authentication.body(request))
         with self._store.write() as connection:
             reports.store(connection, device, report, self._authentication.address(request), self._clock())
         return Response(status=204)

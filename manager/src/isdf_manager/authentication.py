@@ -69,13 +69,17 @@ class Authentication:
         self._nonces = Nonces()
 
     def signed(self, request: Request, device: str) -> None:
-        """Raise `UnauthorizedError` or `ClockError` unless `device` signed `request`, now, and for the first time."""
+        """Raise `UnauthorizedError` or `ClockError` unless `device` signed `request`, now, and for the first time.
+
+        The body is not read for it.
+        """
         with self._store.read() as connection:
             found = connection.execute(_KEY, {"name": device}).scalar()
         key = wire.derive(bytes.fromhex(found) if found else _NOBODY, "request")
         path = request.path + (f"?{request.query_string.decode('latin-1')}" if request.query_string else "")
         stamp, nonce, signature = (request.headers.get(f"Isdf-{h}", "") for h in ("Time", "Nonce", "Signature"))
-        genuine = wire.verify_request(key, request.method, path, request.get_data(), stamp, nonce, signature)
+        digest = request.headers.get("Content-Digest", "")
+        genuine = wire.verify_request(key, request.method, path, digest, stamp, nonce, signature)
         if not (genuine and found and stamp.isdecimal() and 8 <= len(nonce) <= 128):
             raise UnauthorizedError("sign the request with the key of a device that this manager knows")
         now = self._clock()
@@ -83,6 +87,14 @@ class Authentication:
             raise ClockError(f"the request says {stamp}, here it is {int(now)}; sign it again with this time")
         if not self._nonces.take(device, nonce, now):
             raise UnauthorizedError("sign the request with the key of a device that this manager knows")
+
+    @staticmethod
+    def body(request: Request) -> bytes:
+        """The body of a request that is `signed`: the one that was signed, else `UnauthorizedError`."""
+        data = request.get_data()
+        if wire.content_digest(data) != request.headers.get("Content-Digest", ""):
+            raise UnauthorizedError("the body is not the one that was signed")
+        return data
 
     def address(self, request: Request) -> str:
         """The caller's address: X-Forwarded-For counts only as far as the proxies of the configuration wrote it."""

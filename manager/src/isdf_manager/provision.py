@@ -133,12 +133,13 @@ class Hook:
         body = request.body()
         parts = urlsplit(self.url)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        now, nonce = int(time.time()), secrets.token_hex(16)
+        now, nonce, digest = int(time.time()), secrets.token_hex(16), wire.content_digest(body)
         headers = {
             "Content-Type": "application/json",
+            "Content-Digest": digest,
             "Isdf-Time": str(now),
             "Isdf-Nonce": nonce,
-            "Isdf-Signature": wire.sign_request(self.key, "POST", path, body, now, nonce),
+            "Isdf-Signature": wire.sign_request(self.key, "POST", path, digest, now, nonce),
         }
         answers: queue.SimpleQueue = queue.SimpleQueue()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from simulator import DEVICE_KEY, SECRET
 
 import openwrt
-from isdf.wire import derive, verify_request
+from isdf.wire import content_digest, derive, verify_request
 
 ROOT = ("bin", "etc/opkg", "lib", "tmp", "usr/lib/opkg/info", "usr/sbin", "var/lock", "var/run")
 
@@ -80,7 +80,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def signed(self, body=b""):
         headers = [self.headers[f"Isdf-{name}"] or "" for name in ("Time", "Nonce", "Signature")]
-        return verify_request(derive(DEVICE_KEY, "request"), self.command, self.path, body, *headers)
+        return verify_request(derive(DEVICE_KEY, "request"), self.command, self.path, content_digest(body), *headers)
 
     def assignment(self):
         operator = self.server.operator

@@ -6,6 +6,7 @@ each purpose, so that neither message can be taken for the other.
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import hmac
 import struct
@@ -39,15 +40,25 @@ def read_push(key: bytes, datagram: bytes) -> int | None:
     return sequence if magic == _MAGIC and version == _VERSION else None
 
 
-def sign_request(key: bytes, method: str, path: str, body: bytes, time: int, nonce: str) -> str:
-    """The hex HMAC-SHA256 over method, path (with its query), Unix time, nonce and the hash of the body.
+def content_digest(body: bytes) -> str:
+    """The header `Content-Digest` of `body` (RFC 9530) by SHA-256; "" where there is no body and no header."""
+    digest = binascii.b2a_base64(hashlib.sha256(body).digest(), newline=False).decode()
+    return f"sha-256=:{digest}:" if body else ""
 
-    Sent as `Isdf-Signature` beside `Isdf-Time` and `Isdf-Nonce`.
+
+def sign_request(key: bytes, method: str, path: str, digest: str, time: int, nonce: str) -> str:
+    """The hex HMAC-SHA256 over method, path (with its query), Unix time, nonce and `digest`, the `content_digest`.
+
+    Sent as `Isdf-Signature` beside `Isdf-Time`, `Isdf-Nonce` and `Content-Digest`: so a request is known to be genuine
+    before its body is read.
     """
-    text = "\n".join((method.upper(), path, str(time), nonce, hashlib.sha256(body).hexdigest()))
+    text = "\n".join((method.upper(), path, str(time), nonce, digest))
     return hmac.digest(key, text.encode(), "sha256").hex()
 
 
-def verify_request(key: bytes, method: str, path: str, body: bytes, time: str, nonce: str, signature: str) -> bool:
-    """Whether `signature` is that of the request (`time` as in its header); takes the same time for every answer."""
-    return hmac.compare_digest(sign_request(key, method, path, body, time, nonce).encode(), signature.encode())
+def verify_request(key: bytes, method: str, path: str, digest: str, time: str, nonce: str, signature: str) -> bool:
+    """Whether `signature` is that of the request (texts as in its headers); takes the same time for every answer.
+
+    Whether the body has this `digest` is for the caller to see.
+    """
+    return hmac.compare_digest(sign_request(key, method, path, digest, time, nonce).encode(), signature.encode())

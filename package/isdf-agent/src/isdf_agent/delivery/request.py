@@ -1,7 +1,7 @@
 """Signed requests to the manager, for the short-lived children that may import `requests`.
 
-Each request carries `Isdf-Time`, `Isdf-Nonce` and `Isdf-Signature` (see `isdf.wire`). Redirects are refused: the
-address of the manager is in this router's configuration and nowhere else.
+Each request carries `Isdf-Time`, `Isdf-Nonce`, `Isdf-Signature` and, with a body, `Content-Digest` (see `isdf.wire`).
+Redirects are refused: the address of the manager is in this router's configuration and nowhere else.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 from isdf.errors import UnavailableError
-from isdf.wire import derive, sign_request
+from isdf.wire import content_digest, derive, sign_request
 
 CONNECT, READ = 10.0, 10.0  # seconds without an answer; the deadline on the whole is `deadline`
 
@@ -53,14 +53,16 @@ def send(
 
     path = urlsplit(manager).path.rstrip("/") + path
     url = manager[: len(manager) - len(urlsplit(manager).path)] + path
+    digest = content_digest(body)
+    headers = (headers or {}) | ({"Content-Digest": digest} if body else {})
 
     def attempt(now: int) -> Answer:
         nonce = os.urandom(16).hex()
-        seal = sign_request(derive(device_key, "request"), method, path, body, now, nonce)
+        seal = sign_request(derive(device_key, "request"), method, path, digest, now, nonce)
         signed = {"Isdf-Time": str(now), "Isdf-Nonce": nonce, "Isdf-Signature": seal, "Accept-Encoding": "identity"}
         try:
             with session.request(
-                method, url, data=body or None, headers=signed | (headers or {}),
+                method, url, data=body or None, headers=signed | headers,
                 timeout=(CONNECT, READ), allow_redirects=False, stream=True,
             ) as reply:  # fmt: skip
                 received = _read(reply, limit)
