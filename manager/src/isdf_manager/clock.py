@@ -12,10 +12,10 @@ _LENGTH = re.compile(r"(?:[0-9]+[smhdw])+\Z")
 MAX_LENGTH = 10 * 366 * 86400
 
 
-def parse_length(text: str) -> int:
+def parse_length(text: object) -> int:
     """Seconds of `90s`, `2h`, `1h30m`, `7d`; 1 second to 10 years, else `InvalidError`."""
     seconds = 0
-    if _LENGTH.match(text):
+    if isinstance(text, str) and _LENGTH.match(text):
         seconds = sum(int(n) * _UNITS[unit] for n, unit in re.findall(r"([0-9]+)([smhdw])", text))
     if not 1 <= seconds <= MAX_LENGTH:
         raise InvalidError(f"length {text!r} is not a time such as '90s', '2h', '1h30m' or '7d' of at most 10 years")

@@ -129,7 +129,7 @@ def device_show(parts: Parts, arguments: argparse.Namespace) -> None:
         ("last contact", format_time(seen["last_contact"], "never")),
         ("agent", seen["agent"] or "-"),
         ("assignment", f"{seen['serial']} (pulled {seen['pulled'] or 'none'}, applied {seen['applied'] or 'none'})"),
-        ("feed", f"{parts.config.url}/feed/{row.name}/{row.feed_secret}"),
+        ("feed", f"{parts.config.url}/feed/{row.name}/{row.feed}"),
     ):
         say(f"{key + ':':14} {value}")
     for service in seen["services"]:

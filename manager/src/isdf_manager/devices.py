@@ -104,8 +104,7 @@ class Devices:
                 raise ConflictError(f"device {name!r} is there already; choose another name, or remove that one first")
             connection.execute(
                 table.insert().values(
-                    name=name, device_key=secrets.token_hex(32), feed_secret=secrets.token_hex(16),
-                    push_port=push_port, created=now,
+                    name=name, device_key=secrets.token_hex(32), push_port=push_port, created=now,
                 )
             )  # fmt: skip
             connection.execute(storage.contact.insert().values(device=name))
@@ -143,7 +142,7 @@ def uci(
         "manager": url,
         "device": row.name,
         "device_key": row.device_key,
-        "feed_secret": row.feed_secret,
+        "feed_secret": row.feed,
         "catalogue_key": keys["catalogue"].line,
         "assignment_key": keys["assignment"].line,
         **({"insecure": "1"} if url.startswith("http:") else {}),

@@ -60,6 +60,7 @@ SCHEMA = {
         },
         "hears": {"type": "object", "additionalProperties": {"type": "object"}},
         "configuration": {"type": "object"},
+        "offline_grace": {"type": "string", "format": "length"},
         "memory_mb": {"type": "number", "exclusiveMinimum": 0, "maximum": 1024},
     },
 }

@@ -2,12 +2,13 @@
 
 A device's newest publication is what it gets; the few before it stay for pulls that are under way. One is made when
 orders change, and anew when it is out of date: at half the life of its assignment, when a service's time is over, or
-when a service has a new version (`device.renew_at`).
+when a service has a new version (`device.renew_at`). The secrets of those that are kept open the feed.
 """
 
 from __future__ import annotations
 
 import hashlib
+import secrets
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -15,8 +16,10 @@ import sqlalchemy as sa
 from isdf.formats import assignment, opkg_index, usign
 
 from . import catalogue, signing, storage
+from .clock import parse_length
 
 LIFE = 7 * 86400  # seconds until an assignment expires
+FEED_LIFE = 86400  # seconds after which a publication gets a new secret in the path of its feed
 KEPT = 5
 
 # Each pull executes these; making them once halves what they cost.
@@ -50,6 +53,9 @@ class Publications:
         """Publish what `device` shall run as of `now` (Unix seconds), in the caller's transaction; its serial."""
         row = connection.execute(sa.select(storage.device).where(storage.device.c.name == device)).one()
         serial = max(row.serial + 1, int(now * 1000))
+        feed, feed_since = row.feed, row.feed_since
+        if not 0 <= now - feed_since < FEED_LIFE:
+            feed, feed_since = secrets.token_hex(16), now
         packages, services = [], []
         for sold in wanted(connection, device, now):
             package = catalogue.newest(connection, sold.service)
@@ -61,12 +67,12 @@ class Publications:
         payload = assignment.dump(
             assignment.Assignment(
                 device=device, serial=serial, issued=issued, expires=issued + LIFE, push_floor=row.push_sequence,
-                index_sha256=index_hash, index_size=len(index), services=tuple(services),
+                index_sha256=index_hash, index_size=len(index), feed=feed, services=tuple(services),
             )
         )  # fmt: skip
         connection.execute(
             storage.publication.insert().values(
-                device=device, serial=serial, issued=issued, etag=hashlib.sha256(payload).hexdigest(),
+                device=device, serial=serial, issued=issued, feed=feed, etag=hashlib.sha256(payload).hexdigest(),
                 assignment=usign.embed(payload, self._sign(payload)), index_sha256=index_hash, packages=index,
                 signature=self._sign(index), files={p.filename: p.id for p in packages},
             )
@@ -75,7 +81,7 @@ class Publications:
         connection.execute(
             storage.device.update()
             .where(storage.device.c.name == device)
-            .values(serial=serial, renew_at=min([issued + LIFE // 2, *ends]))
+            .values(serial=serial, renew_at=min([issued + LIFE // 2, *ends]), feed=feed, feed_since=feed_since)
         )
         self._forget(connection, device)
         return serial
@@ -114,8 +120,10 @@ def newest(connection: sa.Connection, device: str) -> Served:
 
 
 def _entry(sold: sa.Row, package: sa.Row) -> assignment.Entry:
+    grace = package.manifest.get("offline_grace")
     return assignment.Entry(
         name=sold.service, package=package.package, version=package.version, filename=package.filename,
         size=package.size, sha256=package.sha256, signature=package.signature, config=sold.config, since=sold.starts,
         until=sold.until, order=sold.id,
+        offline_grace=parse_length(grace) if grace else assignment.OFFLINE_GRACE,
     )  # fmt: skip

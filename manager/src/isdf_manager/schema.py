@@ -1,4 +1,4 @@
-"""JSON Schema for what people write: sentences instead of paths, and the formats `rate`, `host` and `address`.
+"""JSON Schema for what people write: sentences instead of paths, and formats of our own (`rate`, `host`, ...).
 
 Used for service.yaml and for a service's configuration. Reference: JSON Schema draft 2020-12.
 """
@@ -13,10 +13,12 @@ from jsonschema import Draft202012Validator, FormatChecker
 from isdf.errors import InvalidError
 from isdf.model import parse_address, parse_host, parse_rate
 
+from .clock import parse_length
+
 _FORMATS = FormatChecker(formats=("date", "ipv4", "ipv6", "regex"))
-for _name, _parse in (("rate", parse_rate), ("host", parse_host), ("address", parse_address)):
+_OURS = {"rate": parse_rate, "host": parse_host, "address": parse_address, "length": parse_length}
+for _name, _parse in _OURS.items():
     _FORMATS.checks(_name, raises=InvalidError)(lambda value, parse=_parse: bool(parse(value)))
-FORMATS = ("rate", "host", "address")
 
 
 def check(value: object, schema: dict, what: str) -> None:
@@ -97,6 +99,7 @@ _TYPES = {
 }  # fmt: skip
 _FORMAT_WORDS = {
     "rate": "a rate such as '200kBps' or '1600kbit'", "host": "a domain name", "address": "an address or prefix",
+    "length": "a time such as '2h' or '14d'",
 }  # fmt: skip
 _LIMITS = {
     "minimum": "from {}", "maximum": "up to {}", "exclusiveMinimum": "above {}", "exclusiveMaximum": "below {}",

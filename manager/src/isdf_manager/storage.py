@@ -26,7 +26,8 @@ device = sa.Table(
     schema,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("device_key", sa.Text, nullable=False),  # 64 hexadecimal digits
-    sa.Column("feed_secret", sa.Text, nullable=False),
+    sa.Column("feed", sa.Text, nullable=False, default=""),  # the secret of its newest publication,
+    sa.Column("feed_since", sa.Float, nullable=False, default=0),  # and since when it has been this one
     sa.Column("push_port", sa.Integer, nullable=False),
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("serial", sa.BigInteger, nullable=False, default=0),  # of the newest publication
@@ -108,6 +109,7 @@ publication = sa.Table(
     sa.Column("device", sa.Text, sa.ForeignKey("device.name", ondelete="CASCADE"), primary_key=True),
     sa.Column("serial", sa.BigInteger, primary_key=True),
     sa.Column("issued", sa.BigInteger, nullable=False),
+    sa.Column("feed", sa.Text, nullable=False),  # the secret in its path
     sa.Column("etag", sa.Text, nullable=False),  # SHA-256 of the payload
     sa.Column("assignment", sa.LargeBinary, nullable=False),  # as served: signature and payload
     sa.Column("index_sha256", sa.Text, nullable=False),

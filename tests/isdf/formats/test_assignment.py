@@ -19,7 +19,7 @@ ENTRY = Entry(
 )  # fmt: skip
 GOOD = Assignment(
     device="home1", serial=1790000000000, issued=1790000000, expires=1790604800, push_floor=1790000000000,
-    index_sha256="f" * 64, index_size=1234, services=(ENTRY,),
+    index_sha256="f" * 64, index_size=1234, feed="5" * 32, services=(ENTRY,),
 )  # fmt: skip
 
 json_values = st.recursive(
@@ -44,19 +44,25 @@ assignments = st.lists(entries, max_size=3, unique_by=lambda entry: entry.name).
 
 def test_its_bytes_are_these():
     assert assignment.dump(GOOD).decode() == (
-        '{"device":"home1","expires":1790604800,"format":1,'
+        '{"device":"home1","expires":1790604800,'
+        f'"feed":"{"5" * 32}","format":1,'
         f'"index":{{"sha256":"{"f" * 64}","size":1234}},"issued":1790000000,"push_floor":1790000000000,'
         '"serial":1790000000000,"services":[{"config":{"site":"a.example"},'
-        '"filename":"isdf-service-pay-per-site_1.0.0_all.ipk","from":1790000000,"name":"pay-per-site","order":"1042",'
+        '"filename":"isdf-service-pay-per-site_1.0.0_all.ipk","from":1790000000,"name":"pay-per-site",'
+        '"offline_grace":1209600,"order":"1042",'
         f'"package":"isdf-service-pay-per-site","priority":0,"sha256":"{"0" * 64}","signature":"{SIGNATURE}",'
         '"size":2345,"until":1790007200,"version":"1.0.0"}],"type":"isdf-assignment"}\n'
     )
 
 
 def test_two_newlines_keep_it_away_from_usigns_fault():
-    data = assignment.dump(dataclasses.replace(GOOD, services=(dataclasses.replace(ENTRY, order="42"),)))
+    data = assignment.dump(dataclasses.replace(GOOD, services=(dataclasses.replace(ENTRY, config={"site": "a" * 69}),)))
     assert data.endswith(b"}\n\n\n")
     assert (64 + len(data)) % 128 == 112
+
+
+def test_the_secret_of_the_feed_is_not_in_what_a_log_may_print():
+    assert "5" * 32 not in repr(GOOD)
 
 
 def test_the_catalogue_signs_name_version_size_and_hash():
@@ -153,6 +159,7 @@ def test_any_other_form_is_refused(data):
         {"size": 17 << 20}, {"sha256": "0" * 63}, {"sha256": "F" * 64}, {"signature": "x"}, {"signature": ""},
         {"signature": f"untrusted comment: x\n{SIGNATURE}"}, {"config": []}, {"config": None}, {"since": -1},
         {"since": 1.5}, {"until": 1790000000}, {"until": "tomorrow"}, {"priority": None}, {"order": "a b"},
+        {"offline_grace": -1}, {"offline_grace": 1.5}, {"offline_grace": 2**40},
     ],
     ids=str,
 )  # fmt: skip
@@ -165,7 +172,7 @@ def test_a_service_that_cannot_be_is_refused(change):
     "change",
     [
         {"device": "Home 1"}, {"serial": 0}, {"serial": 2**53}, {"expires": 1790000000}, {"push_floor": -1},
-        {"index_sha256": None}, {"index_size": 0}, {"services": (ENTRY, ENTRY)},
+        {"index_sha256": None}, {"index_size": 0}, {"feed": "F" * 32}, {"feed": "5" * 31}, {"services": (ENTRY, ENTRY)},
     ],
     ids=str,
 )  # fmt: skip

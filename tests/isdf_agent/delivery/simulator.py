@@ -17,7 +17,7 @@ from isdf.formats import ipk, opkg_index, usign
 NOW = 1_800_000_000
 DEVICE = "home1"
 DEVICE_KEY = bytes(range(32))
-SECRET = "5ec2e7"
+SECRET = "5ec2e7" + "0" * 26
 
 
 def make_key(number: int) -> usign.SecretKey:
@@ -112,7 +112,7 @@ class Operator:
         values = {
             "device": self.device, "serial": self.serial, "issued": self.issued, "expires": self.expires,
             "push_floor": self.push_floor, "services": tuple(self.entries.values()),
-            "index_sha256": hashlib.sha256(index).hexdigest(), "index_size": len(index),
+            "index_sha256": hashlib.sha256(index).hexdigest(), "index_size": len(index), "feed": SECRET,
         }  # fmt: skip
         return wire.Assignment(**values | fields)
 
