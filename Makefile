@@ -12,6 +12,10 @@ test: system-tests $(VENV)/made ## all tests, unit tests first
 	@$(PY) -m pytest -m 'not system' -n auto
 	@$(PY) -m pytest -m system
 
+contract: system-tests $(VENV)/made ## with OPENWRT_ROOT: each stand-in beside OpenWrt's own, and with its counterpart
+	@: $${OPENWRT_ROOT:?has to be the folder with the programs of OpenWrt: sbin/ubusd, bin/ubus, bin/opkg, bin/usign}
+	@OPENWRT_COMPARE=1 $(PY) -m pytest tests/openwrt tests/isdf/ubus
+
 lint: $(VENV)/made ## style and the usual mistakes
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
@@ -36,4 +40,4 @@ $(VENV)/made: pyproject.toml tests/pyproject.toml
 	@$(PY) -m compileall -q tests/openwrt package  # the homes see the checkout read-only
 	@touch $@
 
-.PHONY: help demo test lint bench clean system system-tests
+.PHONY: help demo test contract lint bench clean system system-tests

@@ -17,7 +17,7 @@ import requests
 
 from isdf.formats import usign
 from openwrt import router as openwrt_router
-from openwrt.programs import STAND_INS, choices
+from openwrt.programs import choices, program
 from simulated_router import Listener, Router
 
 pytestmark = pytest.mark.system
@@ -233,10 +233,10 @@ def test_a_plain_opkg_installs_from_the_feed(served, listener, opkg, compressed)
     keys.mkdir()
     (keys / public.fingerprint.hex()).write_text(public.dump())
     feed = SimpleNamespace(
-        url=f"http://127.0.0.1:{served.port}{listener.router.feed}", keys=keys, _usign=STAND_INS["usign"]
+        url=f"http://127.0.0.1:{served.port}{listener.router.feed}", keys=keys, _usign=program("usign")
     )
     router = openwrt_router.Router(served.folder / "root", feed, opkg, compressed=compressed)
-    usign_words = " ".join(STAND_INS["usign"])
+    usign_words = " ".join(program("usign"))
     (router.root / "verify").write_text(OPKG_KEY.format(usign=usign_words, keys=keys))
     router.installed(openwrt_router.AGENT)
     updated = router.opkg("update")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from isdf.formats import ipk, opkg_index, stanza
 
-from .programs import STAND_INS
+from .programs import program
 
 _PASSWD = "root:x:0:0:root:/root:/bin/ash\n"
 AGENT = {"Package": "isdf-agent", "Version": "0.1.0", "Status": "install user installed", "Architecture": "all"}
@@ -23,7 +23,7 @@ class Feed:
     """A signed feed served over HTTP on the loopback from the folder `path`; `usign` is the program that signs."""
 
     def __init__(self, path: Path, usign: list[str] | None = None) -> None:
-        self.path, self._usign, self.requests = path, usign or STAND_INS["usign"], []
+        self.path, self._usign, self.requests = path, usign or program("usign"), []
         path.mkdir(parents=True)
         self.keys = path.with_name("keys")
         self.keys.mkdir()

@@ -41,6 +41,16 @@ def test_update_takes_a_compressed_list(tmp_path, feed, opkg):
     assert router.opkg("install", X)[0] == 0
 
 
+def test_a_feed_may_be_a_folder_or_want_a_password(tmp_path, feed, opkg):
+    feed.add(X)
+    feed.publish()
+    for number, url in enumerate((f"file:{feed.path}", feed.url.replace("//", "//user:secret@"))):
+        router = Router(tmp_path / str(number), feed, opkg)
+        router.conf.write_text(router.conf.read_text().replace(feed.url, url))
+        assert router.opkg("update")[0] == 0
+        assert router.opkg("list") == (0, [f"{X} - 1.0.0 - A service"], [])
+
+
 def test_a_wrong_signature_deletes_the_list_and_is_no_failure(router, feed):
     index = (feed.path / "Packages").read_bytes()
     (feed.path / "Packages").write_bytes(index.replace(b"1.0.0", b"1.0.1", 1))
