@@ -8,19 +8,21 @@ import time
 from pathlib import Path
 
 from .programs import program
+from .users import as_root
 
 
 class Bus:
     """`with Bus(folder) as bus`: a ubusd at `bus.socket`, its ACL files in `bus.acl_folder`.
 
-    `argv` says which ubusd (default: the one of `program`). Socket and ACL folder are made in `folder`.
+    `argv` says which ubusd (default: the one of `program`); it runs as root, and takes for root who runs the tests.
+    Socket and ACL folder are made in `folder`.
     """
 
     def __init__(self, folder: Path | str, argv: list[str] | None = None) -> None:
         self.socket = str(Path(folder, "ubus.sock"))
         self.acl_folder = Path(folder, "acl.d")
         self.acl_folder.mkdir(exist_ok=True)
-        self._argv = [*(argv or program("ubusd")), "-s", self.socket, "-A", str(self.acl_folder)]
+        self._argv = [*as_root(), *(argv or program("ubusd")), "-s", self.socket, "-A", str(self.acl_folder)]
         self.process: subprocess.Popen | None = None
 
     def start(self) -> None:

@@ -15,6 +15,7 @@ from isdf.ubus import Status, StatusError
 from .bus import Bus
 from .fixtures import settle
 from .programs import real
+from .users import as_root
 
 pytestmark = pytest.mark.system
 
@@ -63,7 +64,7 @@ class Supervisor:
 @pytest.fixture(scope="module", params=PROCD)
 def running(request, tmp_path_factory):
     with Bus(tmp_path_factory.mktemp("bus")) as bus:
-        process = subprocess.Popen([*PROCD[request.param], bus.socket])
+        process = subprocess.Popen([*as_root(), *PROCD[request.param], bus.socket])
         supervisor = Supervisor(bus.socket)
         supervisor.kind = request.param
         yield supervisor

@@ -13,6 +13,7 @@ from .bus import wait_for_socket
 from .fixtures import settle
 from .programs import program
 from .test_procd import Supervisor
+from .users import as_root
 
 pytestmark = pytest.mark.system
 
@@ -23,7 +24,7 @@ class Home:
         (folder / "boot.json").write_text(json.dumps(boot))
         ubusd = " ".join([*program("ubusd"), "-s", self.socket, "-A", str(folder / "acl.d")])
         words = ["--ubus", self.socket, "--ubusd", ubusd, "--boot", str(folder / "boot.json"), "--log", str(self.log)]
-        self.process = subprocess.Popen([sys.executable, "-m", "openwrt.procd", *words])
+        self.process = subprocess.Popen([*as_root(), sys.executable, "-m", "openwrt.procd", *words])
 
 
 def gone(pid: int) -> bool:
