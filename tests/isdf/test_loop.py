@@ -160,6 +160,33 @@ def test_a_child_may_print_much_and_need_not_read(loop):
     assert (status, len(out)) == (0, 1_000_000)
 
 
+def test_a_child_gets_more_than_a_pipe_holds_while_the_loop_goes_on(loop, tmp_path):
+    loop.after(0, (tmp_path / "go").touch)
+    code = f"while [ ! -e {tmp_path}/go ]; do sleep 0.01; done; wc -c"
+    assert run_child(loop, "sh", "-c", code, stdin=bytes(3_000_000)) == (0, b"3000000\n")
+
+
+@pytest.mark.parametrize("code", ["exec 0<&-; sleep 0.05; exit 4", "exit 4"])
+def test_a_child_that_reads_nothing_of_much_is_waited_for_all_the_same(loop, code):
+    assert run_child(loop, "sh", "-c", code, stdin=bytes(3_000_000)) == (4, b"")
+
+
+def test_who_keeps_the_output_of_a_killed_child_open_does_not_keep_its_end(loop):
+    """A grandchild in a session of its own is not killed with the child."""
+    code = "import os, time\nif os.fork(): time.sleep(30)\nos.setsid(); print(os.getpid(), flush=True); time.sleep(30)"
+    began = time.monotonic()
+    status, out = run_child(loop, sys.executable, "-ISc", code, timeout=0.5)
+    os.kill(int(out), signal.SIGKILL)
+    assert status == -signal.SIGKILL
+    assert time.monotonic() - began < 5
+
+
+def test_a_child_leaves_no_descriptor_behind(loop):
+    before = os.listdir("/proc/self/fd")
+    run_child(loop, "sh", "-c", "exit 0", stdin=bytes(1_000_000))
+    assert os.listdir("/proc/self/fd") == before
+
+
 def test_a_child_whose_time_is_up_is_killed_with_its_children(loop, caplog):
     began = time.monotonic()
     status, _ = run_child(loop, "sh", "-c", "sleep 30 & wait", timeout=0.05)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import os
 import selectors
 import signal
 import socket
@@ -87,49 +86,11 @@ class Loop:
     ):
         """Run `argv` and call `done(exit status, what it printed)` at its end; after `timeout` seconds it is killed.
 
-        `stdin` must fit a pipe (64 kB). The exit status is negative for a signal, as in `subprocess`.
+        `stdin` is fed as fast as the child reads it. The exit status is negative for a signal, as in `subprocess`.
         """
-        import subprocess  # a megabyte that a process without children need not have
+        from .child import start  # brings `subprocess`, a megabyte that a process without children need not have
 
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "bufsize": 0}
-        process = subprocess.Popen(argv, start_new_session=True, **pipes, **popen)
-        with process.stdin:
-            try:
-                process.stdin.write(stdin)
-            except BrokenPipeError:
-                pass  # it does not read; its exit status tells
-        out = process.stdout
-        os.set_blocking(out.fileno(), False)
-        pieces: list[bytes] = []
-
-        def kill() -> None:
-            log.error("%s did not end within %g s; it was killed", argv[0], timeout)
-            os.killpg(process.pid, signal.SIGKILL)
-
-        deadline = self.after(timeout, kill)
-
-        def readable() -> None:
-            data = out.read(65536)
-            if data is None:
-                return
-            if data:
-                pieces.append(data)
-                return
-            self.watch(out.fileno(), None)
-            out.close()
-            reap()
-
-        def reap() -> None:
-            # The pipe is closed, so the process is ending; do not block the loop for the rest of it.
-            status = process.poll()
-            if status is None:
-                self.after(0.005, reap)
-                return
-            deadline.cancel()
-            done(status, b"".join(pieces))
-
-        self.watch(out.fileno(), readable)
-        return process
+        return start(self, argv, done, stdin, timeout, **popen)
 
     def run(self) -> None:
         """Serve until `stop` is called."""

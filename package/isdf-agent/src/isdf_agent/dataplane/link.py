@@ -42,7 +42,7 @@ class LinkWorker:
         try:
             # A group of its own: the signals of a terminal are for the agent, which decides when the worker ends.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "isdf_agent.dataplane.link_worker"], stdin=theirs, process_group=0
+                [sys.executable, "-P", "-m", "isdf_agent.dataplane.link_worker"], stdin=theirs, process_group=0
             )
         except OSError as error:  # no memory for another process, for example
             ours.close()
