@@ -36,6 +36,15 @@ def test_a_process_without_logging_writes_lines():
     assert ended.returncode == 0
 
 
+def test_a_process_may_say_who_it_is_and_what_it_wants_to_tell():
+    code = (
+        "from isdf import log; log.setup('isdf-agent', 'info'); log = log.Log('x')\n"
+        "log.debug('unheard'); log.info('it %s', 'runs'); log.error('it fails')\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.stderr.splitlines() == ["isdf-agent: INFO: it runs", "isdf-agent: ERROR: it fails"]
+
+
 @pytest.mark.parametrize("module", ["isdf.ubus", "isdf.loop"])
 def test_what_every_service_imports_leaves_the_heavy_modules_out(module):
     heavy = "{'logging', 'subprocess', 'asyncio', 'json', 'threading', 'dataclasses', 'inspect', 'typing', 're'}"
