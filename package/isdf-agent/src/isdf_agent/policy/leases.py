@@ -7,17 +7,14 @@ one place that turns leases into a `State`; its result depends on what is held a
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from isdf.errors import LimitError
 from isdf.model import PROTOCOLS, Flow, Rate
 
 from ..dataplane.port import Class, Match, Ports, State
-
-MAX_TRIALS = 200_000  # of settling one group; a second or two on a small router
+from .claims import Claim, settle
 
 Key = tuple[str, str]  # owner and name of a class
 Rank = Callable[[str], tuple[int, int]]  # owner -> (minus priority, position in the assignment)
@@ -84,31 +81,27 @@ def compile_state(held: Held, rank: Rank) -> Compiled:
     then the earlier in the assignment, then by name. (That a narrower *shape* goes first is the dataplane's order.)
     """
     classes = {c.id: Class(c.id, f"{c.owner}/{c.name}", c.rate) for c in held.classes.values()}
-    claims: dict[Match, list[tuple[tuple, Match, MemberLease]]] = {}
+    groups: dict[tuple, list[tuple[tuple, Claim]]] = {}
     ranks = {owner: rank(owner) for owner in {member.owner for member in held.members.values()}}
     for member in held.members.values():
         order = (*ranks[member.owner], member.owner, member.name, member.id)
+        number = held.classes[member.owner, member.name].id
         for match in expand(member.flow, held.addresses):
             # Without its ranges of ports a match is a group, inside which claims can meet.
-            group = Match(
-                match.proto,
-                match.local,
-                None if match.local_port is None else (0, 0),
-                match.remote,
-                None if match.remote_port is None else (0, 0),
-            )
-            claims.setdefault(group, []).append(((_width(match), *order), match, member))
+            ports = match.local_port is None, match.remote_port is None
+            group = match.proto, match.local, match.remote, ports
+            claim = Claim(match.local_port, match.remote_port, number, member.id)
+            groups.setdefault(group, []).append(((_width(match), *order), claim))
     members: dict[Match, int] = {}
-    losing, winning = set(), set()
-    for claimants in claims.values():
-        claimants.sort(key=lambda claim: claim[0])
-        pieces = _pieces(claimants, held)
-        members.update(pieces)
-        for _, match, member in claimants:
-            own = held.classes[member.owner, member.name].id
-            reached = any(i == own and _covers(match, piece) for piece, i in pieces.items())
-            (winning if reached else losing).add(member.id)
-    return Compiled(State(classes, dict(sorted(members.items(), key=repr))), frozenset(losing - winning))
+    reached: set[str] = set()
+    for (proto, local, remote, _), claims in groups.items():
+        claims.sort(key=lambda ordered: ordered[0])
+        pieces, reach = settle([claim for _, claim in claims])
+        reached |= reach
+        for (local_port, remote_port), number in pieces.items():
+            members[Match(proto, local, local_port, remote, remote_port)] = number
+    claiming = {claim.lease for claims in groups.values() for _, claim in claims}
+    return Compiled(State(classes, members), frozenset(claiming - reached))
 
 
 def expand(flow: Flow, addresses: Mapping[str, Mapping[str, float]]) -> list[Match]:
@@ -136,46 +129,3 @@ def _width(match: Match) -> int:
         if ports:
             width *= ports[1] - ports[0] + 1
     return width
-
-
-def _covers(match: Match, piece: Match) -> bool:
-    return all(
-        whole is None or (whole[0] <= part[0] and part[1] <= whole[1])
-        for whole, part in ((match.local_port, piece.local_port), (match.remote_port, piece.remote_port))
-    )
-
-
-def _pieces(claimants: list, held: Held) -> dict[Match, int]:
-    """Disjoint matches, each with the class of the first claimant that covers it; all of one group."""
-    first = claimants[0][1]
-    if len(claimants) == 1 or (first.local_port is None and first.remote_port is None):
-        winner = claimants[0][2]
-        return {first: held.classes[winner.owner, winner.name].id}
-    local_cuts = _cuts([match.local_port for _, match, _ in claimants])
-    remote_cuts = _cuts([match.remote_port for _, match, _ in claimants])
-    if len(local_cuts) * len(remote_cuts) * len(claimants) > MAX_TRIALS:
-        raise LimitError(f"{len(claimants)} flows with overlapping ranges of ports are more than the router settles")
-    pieces: dict[Match, int] = {}
-    for local in local_cuts:
-        row: list[tuple[Match, int]] = []
-        for remote in remote_cuts:
-            piece = Match(first.proto, first.local, local, first.remote, remote)
-            winner = next((member for _, match, member in claimants if _covers(match, piece)), None)
-            if winner is None:
-                continue
-            number = held.classes[winner.owner, winner.name].id
-            before = row[-1] if row else None
-            if before and remote and before[1] == number and before[0].remote_port[1] + 1 == remote[0]:
-                row.pop()
-                piece = Match(first.proto, first.local, local, first.remote, (before[0].remote_port[0], remote[1]))
-            row.append((piece, number))
-        pieces.update(row)
-    return pieces
-
-
-def _cuts(ranges: list[Ports | None]) -> list[Ports | None]:
-    """The smallest ranges of which all of `ranges` are made."""
-    if ranges[0] is None:
-        return [None]
-    edges = sorted({low for low, _ in ranges} | {high + 1 for _, high in ranges})
-    return [(low, high - 1) for low, high in itertools.pairwise(edges)]
