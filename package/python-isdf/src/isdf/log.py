@@ -1,7 +1,7 @@
 """A logger that costs nothing until somebody wants one.
 
-`logging` is up to 2 MB of private memory; neither a service that has nothing to say nor the agent shall pay that. Records
-are lines on stderr, which procd puts into the router's log; where the process has imported `logging`, they go there.
+`logging` is up to 2 MB of private memory; neither a service that has nothing to say nor the agent shall pay that.
+Records are lines on stderr, which procd puts into the log; where the process has imported `logging`, they go there.
 """
 
 import sys
