@@ -35,7 +35,7 @@ def classes(library):
             if not self.name:
                 raise ValueError("no name")
 
-    @library.dataclass(frozen=False, slots=True)
+    @library.dataclass(slots=True)
     class Open:
         x: int = 1
 

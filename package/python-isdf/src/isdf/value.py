@@ -2,7 +2,7 @@
 
 `dataclass`, `field`, `replace` and `asdict` mean what they mean there. The original brings `inspect`, `ast` and `dis`
 and writes each class's methods anew, which is 1.5 MB of the agent's memory; here all classes share a few methods.
-Always with slots; frozen unless `frozen=False`.
+Always with slots.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def field(*, default_factory: object = None, repr: bool = True) -> _Field:
     return _Field(default_factory, repr)
 
 
-def dataclass(*, frozen: bool = True, slots: bool = True, kw_only: bool = False, repr: bool = True):
+def dataclass(*, frozen: bool = False, slots: bool = True, kw_only: bool = False, repr: bool = True):
     """A class of values with the fields that it annotates, the given ones first in their order."""
 
     def make(cls: type) -> type:
