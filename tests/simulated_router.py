@@ -13,24 +13,48 @@ import time
 from werkzeug.test import Client
 
 from isdf import wire
-from isdf.formats import assignment, ipk, opkg_index, service_package, usign
+from isdf.formats import assignment, claim, ipk, keys, opkg_index, service_package, usign
 from isdf_manager.signing import ed25519_verify
 
 
 class Router:
     """What a home does: verify and fetch what the assignment names, report, and answer pushes."""
 
-    def __init__(self, uci: str, client: Client, clock=time.time) -> None:
-        self.options = dict(re.findall(r"option (\w+) '([^']*)'", uci))
-        self.name = self.options["device"]
-        self.key = bytes.fromhex(self.options["device_key"])
-        self.feed = f"/feed/{self.name}/{self.options['feed_secret']}"
+    def __init__(self, told: str, client: Client, clock=time.time) -> None:
+        """A new router; `told` is what `device add` printed, or the configuration that it wrote."""
+        self.claim = claim.parse(re.search(r"(?:claim code: |option claim ')([A-Z2-7-]+)", told)[1])
+        self.key = secrets.token_bytes(32)
+        self.keys: keys.Keys | None = None
         self.client, self.clock = client, clock
         self.etag, self.assignment = "", None
         self.packages: dict[str, ipk.Package] = {}
         self.error: str | None = None  # what the next report says of each service
         self.says: dict = {}  # and of the whole
         self.address = "127.0.0.1"
+        self.trust()
+        self.name = self.enroll().json["device"]
+
+    def trust(self) -> bool:
+        """Take over the keys statement; False where it is not newer."""
+        answer = self.get("/keys")
+        assert answer.status_code == 200, answer.text
+        signature, payload = usign.split_embedded(answer.data)
+        told = keys.parse(payload)
+        assert self.claim.fits(usign.PublicKey.parse(told.catalogue_key))
+        self.verify(signature, payload, told.catalogue_key)
+        if self.keys is not None and told.version <= self.keys.version:
+            return False
+        self.keys = told
+        return True
+
+    def enroll(self):
+        """Show the claim code with this router's key."""
+        body = {"token": self.claim.token.hex(), "key": self.key.hex()}
+        return self.request("POST", "/enroll", json.dumps(body).encode(), signed=False)
+
+    @property
+    def feed(self) -> str:
+        return f"/feed/{self.name}/{self.assignment.feed}"
 
     def request(self, method: str, path: str, body: bytes = b"", signed: bool = True, headers=(), **changed):
         headers = dict(headers)
@@ -53,11 +77,13 @@ class Router:
         """One pull with all its checks; False for a 304."""
         headers = {"If-None-Match": f'"{self.etag}"'} if self.etag else {}
         answer = self.request("GET", f"/device/{self.name}/assignment", headers=headers)
+        if int(answer.headers["Isdf-Keys"]) > self.keys.version:
+            assert self.trust()
         if answer.status_code == 304:
             return False
         assert answer.status_code == 200, answer.text
         signature, payload = usign.split_embedded(answer.data)
-        self.verify(signature, payload, "assignment_key")
+        self.verify(signature, payload, self.keys.assignment_key)
         parsed = assignment.parse(payload)
         assert parsed.device == self.name
         assert self.assignment is None or parsed.serial > self.assignment.serial
@@ -72,7 +98,7 @@ class Router:
         packages = self.get(f"{self.feed}/{index}/Packages").data
         assert hashlib.sha256(packages).hexdigest() == index
         assert len(packages) == self.assignment.index_size
-        self.verify(self.get(f"{self.feed}/{index}/Packages.sig").text, packages, "assignment_key")
+        self.verify(self.get(f"{self.feed}/{index}/Packages.sig").text, packages, self.keys.assignment_key)
         entries = {e["Filename"]: e for e in opkg_index.parse(packages)}
         assert set(entries) == {e.filename for e in self.assignment.services}
         self.packages = {}
@@ -80,12 +106,12 @@ class Router:
             data = self.get(f"{self.feed}/{index}/{entry.filename}").data
             assert (len(data), hashlib.sha256(data).hexdigest()) == (entry.size, entry.sha256)
             assert entries[entry.filename]["SHA256sum"] == entry.sha256
-            self.verify(entry.signature, entry.catalogue_message(), "catalogue_key")
+            self.verify(entry.signature, entry.catalogue_message(), self.keys.catalogue_key)
             self.packages[entry.name] = ipk.read(data)
             service_package.check_service_package(self.packages[entry.name], entry.name)
 
     def verify(self, signature: str, message: bytes, key: str) -> None:
-        public = usign.PublicKey.parse(self.options[key])
+        public = usign.PublicKey.parse(key)
         usign.verify(message, usign.Signature.parse(signature), public, ed25519_verify)
 
     def report(self, **changed):

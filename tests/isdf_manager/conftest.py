@@ -148,12 +148,12 @@ class World:
         self.key = signing.generate("assignment")
         self.store = storage.Storage(f"sqlite:///{folder / 'manager.db'}", durable=False)
         self.store.create()
-        self.published = publications.Publications(self.key)
+        self.published = publications.Publications(lambda: self.key)
         self.orders = Orders(
             self.store, self.published, {"lane": self.core, "film": self.core}, "test", self.clock, self.clock.sleep
         )
-        self.devices = devices.Devices(self.store, self.published, "test")
-        self.devices.add("home1", 9009, self.clock())
+        self.devices = devices.Devices(self.store, signing.generate("catalogue").public_key(), "test")
+        self.code = self.devices.add("home1", 9009, self.clock())
 
     def publish(self, folder) -> None:
         catalogue.Catalogue(self.store, "test").publish(folder, signing.generate("catalogue"), self.clock())

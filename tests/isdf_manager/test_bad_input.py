@@ -184,7 +184,9 @@ def test_a_device_that_is_there_or_cannot_be(home1, tmp_path):
     assert "is there already; move it away" in home1.fails(
         "device", "add", "home2", "--uci", tmp_path / "isdf", status=2
     )
-    assert "is in no folder" in home1.fails("device", "add", "home2", "--uci", tmp_path / "no/isdf", status=2)
+    assert "cannot be made: No such file" in home1.fails(
+        "device", "add", "home2", "--uci", tmp_path / "no/isdf", status=2
+    )
     assert home1.ok("device", "list") == "home1\n"
 
 
@@ -227,7 +229,10 @@ def test_a_database_that_is_no_url(manager, database):
 
 def test_a_home_without_its_database_or_its_keys(manager):
     (manager.path / "keys" / "assignment.sec").unlink()
-    assert "the assignment key" in manager.fails("device", "add", "home1", status=2)
+    manager.ok("device", "add", "home1")
+    assert "the assignment key" in manager.fails("push", "home1", status=2)
+    (manager.path / "keys" / "statement").write_text("damaged")
+    assert "the keys statement" in manager.fails("device", "add", "home2", status=2)
     (manager.path / "manager.db").unlink()
     assert "copy a backup to this place" in manager.fails("status", status=2)
 

@@ -11,59 +11,16 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from isdf.formats import ipk
-from isdf_agent import config as agent_config
-from isdf_manager import catalogue, clock, devices, home, manifest, storage
+from isdf_manager import catalogue, clock, home, manifest, storage
 from isdf_manager.manifest import version_key
 
 
 def test_the_home_is_private(manager):
     modes = {p.name: p.stat().st_mode & 0o777 for p in manager.path.rglob("*") if "db-" not in p.name}
     assert modes == {
-        "keys": 0o700, "catalogue.sec": 0o600, "catalogue.pub": 0o644, "assignment.sec": 0o600,
-        "assignment.pub": 0o644, "manager.db": 0o600, "manager.yaml": 0o600,
+        "keys": 0o700, "catalogue.sec": 0o600, "assignment.sec": 0o600, "authority.pem": 0o600, "statement": 0o644,
+        "manager.db": 0o600, "manager.yaml": 0o600,
     }  # fmt: skip
-
-
-def test_the_agent_understands_the_configuration(manager, tmp_path):
-    file = tmp_path / "isdf"
-    manager.ok(
-        "device", "add", "home1", "--uci", file, "--line", "down=8mbit,up=8000,base_down=150kBps,base_up=1200",
-        "--wan", "eth0", "--lan", "br-lan", "--lan", "br-guest",
-        "--set", "pull_interval=60", "--set", "dataplane=memory", "--push-from", "192.0.2.1",
-    )  # fmt: skip
-    assert file.stat().st_mode & 0o777 == 0o600
-    read = agent_config.load(file)
-    assert (read.manager, read.device, read.insecure) == ("http://manager.example:8080", "home1", True)
-    assert (read.line.down, read.line.up, read.line.base_down, read.line.base_up) == (8e6, 8e6, 1.2e6, 1.2e6)
-    assert (read.wan, read.lan, read.pull_interval, read.dataplane) == ("eth0", ("br-lan", "br-guest"), 60, "memory")
-    assert len(read.device_key) == 32
-    assert "\tlist push_from '192.0.2.1'\n" in file.read_text()
-
-
-def test_pushes_come_from_the_urls_address_or_from_those_given_and_from_no_name(manager):
-    def pushes_from(words, url):
-        return devices.parse_push_from(words, url)
-
-    assert pushes_from([], "https://[2001:DB8::1]:8080/x") == ["2001:db8::1"]
-    assert pushes_from([], "http://192.0.2.1") == ["192.0.2.1"]
-    assert pushes_from([], "https://manager.example") == []
-    assert pushes_from(["192.0.2.9", "2001:db8:0::9", "192.0.2.9"], "http://192.0.2.1") == ["192.0.2.9", "2001:db8::9"]
-    for wrong in ("manager.example", "0.0.0.0", "::", "192.0.2.0/24", "fe80::1%wan", "'"):
-        said = manager.fails("device", "add", "home1", "--push-from", wrong, status=2)
-        assert f"--push-from {wrong!r} is no address" in said
-    assert "push_from" not in manager.ok("device", "add", "home1")
-
-
-def test_devices_come_and_go(manager):
-    manager.ok("device", "add", "home2")
-    manager.ok("device", "add", "home1")
-    assert manager.ok("device", "list") == "home1\nhome2\n"
-    shown = manager.ok("device", "show", "home1")
-    assert "last contact:  never\n" in shown
-    assert "/feed/home1/" in shown
-    manager.ok("device", "remove", "home1")
-    assert manager.ok("device", "list") == "home2\n"
-    manager.ok("device", "add", "home1")
 
 
 def test_status_tells_what_should_run_and_what_does(manager):

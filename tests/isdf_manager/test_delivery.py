@@ -113,6 +113,7 @@ def test_a_router_that_is_off_is_told_of(manager, monkeypatch):
 def test_a_clock_that_is_set_back_does_not_make_a_push_wait(world):
     with world.store.write() as connection:
         connection.execute(storage.contact.update().values(address="127.0.0.1"))
+        connection.execute(storage.device.update().values(device_key="00" * 32))
     slept = itertools.count(1)
 
     def sleep(seconds):

@@ -53,7 +53,7 @@ def test_a_plain_feed_for_opkg(router):
     zipped = router.get(f"{router.feed}/Packages.gz")
     assert zipped.content_type == "application/gzip"
     assert gzip.decompress(zipped.data) == packages.data
-    router.verify(router.get(f"{router.feed}/Packages.sig").text, packages.data, "assignment_key")
+    router.verify(router.get(f"{router.feed}/Packages.sig").text, packages.data, router.keys.assignment_key)
     package = router.get(f"{router.feed}/isdf-service-lane_1.0.0_all.ipk")
     assert package.content_type == "application/octet-stream"
     assert int(package.headers["Content-Length"]) == len(package.data) == router.assignment.services[0].size
@@ -75,6 +75,7 @@ def test_an_old_publication_stays_at_its_address(router, manager):
 
 def test_a_feed_opens_to_its_secret_alone(router, manager):
     other = manager.router("home2")
+    other.pull()
     secret = router.feed.rsplit("/", 1)[1]
     refused = [
         router.get(f"/feed/home1/{secret[:-1]}/Packages"), router.get(f"/feed/home2/{secret}/Packages"),

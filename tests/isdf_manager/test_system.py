@@ -54,7 +54,7 @@ class Http:
 
     def open(self, path, method, data, headers, environ_overrides):
         answer = requests.request(method, self.url + path, data=data, headers=headers, timeout=10)
-        answer.data = answer.content
+        answer.data, answer.json = answer.content, answer.json() if answer.content.startswith(b"{") else None
         return answer
 
 
@@ -138,8 +138,8 @@ def test_from_the_command_to_the_router(served, listener):
     assert served("unsubscribe", "home1", "lane").startswith("withdrawn in ")
     assert listener.router.runs() == {}
     log = served.log.read_text()
-    assert listener.router.options["feed_secret"] not in log
-    assert listener.router.options["device_key"] not in log
+    assert listener.router.assignment.feed not in log
+    assert listener.router.key.hex() not in log
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     assert {"/feed/home1/***/Packages"} < {re.sub("/[0-9a-f]{64}/", "/", line["path"]) for line in lines}
 
@@ -155,7 +155,9 @@ def test_signify_accepts_the_feed(served, listener):
     url = f"http://[::1]:{served.port}{listener.router.feed}"
     for name in ("Packages", "Packages.sig"):
         (served.folder / name).write_bytes(requests.get(f"{url}/{name}", timeout=5).content)
-    words = ["signify-openbsd", "-V", "-p", served.home / "keys/assignment.pub", "-m", served.folder / "Packages"]
+    key = served.folder / "assignment.pub"
+    key.write_text(usign.PublicKey.parse(listener.router.keys.assignment_key).dump())
+    words = ["signify-openbsd", "-V", "-p", key, "-m", served.folder / "Packages"]
     assert subprocess.run([*words, "-x", served.folder / "Packages.sig"], check=True, capture_output=True).stdout
     with (served.folder / "Packages").open("ab") as file:
         file.write(b"x")
@@ -168,7 +170,7 @@ def test_signify_accepts_the_feed(served, listener):
         "-V",
         "-e",
         "-p",
-        served.home / "keys/assignment.pub",
+        key,
         "-m",
         served.folder / "assignment",
     ]
@@ -228,7 +230,7 @@ def test_a_copy_while_it_runs_is_a_whole_manager(served, listener):
 @pytest.mark.parametrize("opkg", choices("opkg").values(), ids=choices("opkg"))
 def test_a_plain_opkg_installs_from_the_feed(served, listener, opkg, compressed):
     served("subscribe", "home1", "lane", "--config", "rate=200kBps", "--no-push")
-    public = usign.PublicKey.parse(listener.router.options["assignment_key"])
+    public = usign.PublicKey.parse(listener.router.keys.assignment_key)
     keys = served.folder / "opkg-keys"
     keys.mkdir()
     (keys / public.fingerprint.hex()).write_text(public.dump())

@@ -18,10 +18,11 @@ from werkzeug.routing import Map, Rule
 from isdf.errors import IsdfError, NotFoundError, RefusedError
 from isdf.formats import opkg_index
 
-from . import metrics, problems, publications, reports, signing, storage
+from . import enrolment, metrics, problems, publications, reports, storage
 from .accesslog import AccessLog
 from .authentication import Authentication, feed_is_open
 from .home import Config, Home
+from .keyring import Keyring
 from .orders import Orders
 from .schedule import Schedule
 
@@ -31,6 +32,8 @@ ROUTES = Map(
     [
         Rule("/health", methods=["GET"], endpoint="health"),
         Rule("/metrics", methods=["GET"], endpoint="metrics"),
+        Rule("/keys", methods=["GET"], endpoint="keys"),
+        Rule("/enroll", methods=["POST"], endpoint="enroll"),
         Rule("/feed/<device>/<secret>/<name>", methods=["GET"], endpoint="feed"),
         Rule("/feed/<device>/<secret>/<index>/<name>", methods=["GET"], endpoint="feed"),
         Rule("/device/<device>/assignment", methods=["GET"], endpoint="assignment"),
@@ -56,10 +59,11 @@ class Application:
     """PEP 3333. Threads share it; each request is at most two short transactions."""
 
     def __init__(
-        self, store: storage.Storage, published: publications.Publications, authentication: Authentication,
-        access_log: AccessLog, clock: Callable[[], float] = time.time,
+        self, store: storage.Storage, lasting: storage.Storage, keyring: Keyring, published: publications.Publications,
+        authentication: Authentication, access_log: AccessLog, clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
-        self._store, self._published, self._authentication = store, published, authentication
+        self._store, self._keyring, self._published, self._authentication = store, keyring, published, authentication
+        self._lasting = lasting  # the same database, for what a power cut must not take
         self._access_log, self._clock = access_log, clock
 
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
@@ -73,6 +77,7 @@ class Application:
     def close(self) -> None:
         """At the end of the process that serves."""
         self._store.close()
+        self._lasting.close()
 
     def _respond(self, request: Request) -> Response:
         try:
@@ -97,6 +102,24 @@ class Application:
         with self._store.read() as connection:
             text = metrics.render(connection, self._clock())
         return Response(text, content_type="text/plain; version=0.0.4; charset=utf-8")
+
+    def _keys(self, request: Request) -> Response:
+        """The keys statement: read from its file, and only when that has changed."""
+        statement = self._keyring.statement
+        response = Response(statement.data, content_type="application/octet-stream")
+        response.set_etag(statement.etag)
+        response.headers["Cache-Control"] = "no-cache"
+        return response.make_conditional(request)
+
+    def _enroll(self, request: Request) -> Response:
+        """Bind the key of a new router to the device of its claim code; a code that is not good costs no write."""
+        request.max_content_length = enrolment.MAX_SIZE
+        token, key = enrolment.parse(request.get_data())
+        with self._store.read() as connection:
+            enrolment.check(connection, token, key)
+        with self._lasting.write() as connection:
+            row = enrolment.enroll(connection, token, key, self._clock(), self._authentication.address(request))
+        return _json(enrolment.answer(row))
 
     def _feed(self, request: Request, device: str, secret: str, name: str, index: str | None = None) -> Response:
         """A file of the newest publication, or of the one whose `Packages` has the SHA-256 `index`."""
@@ -124,6 +147,7 @@ class Application:
             connection.execute(_PULLED, {"name": device, "now": now, "address": address, "serial": served.serial})
         response = Response(served.assignment, content_type="application/octet-stream")
         response.set_etag(served.etag)
+        response.headers["Isdf-Keys"] = str(self._keyring.statement.keys.version)
         response.headers["Cache-Control"] = "no-store"
         return response.make_conditional(request)
 
@@ -154,7 +178,10 @@ def _json(value: dict) -> Response:
 def make(home: Home, config: Config, access_log: AccessLog | None = None) -> tuple[Application, Schedule]:
     """The application and the schedule of a process that serves `home`; it needs the assignment key alone."""
     store = home.storage(config, durable=False)
-    published = publications.Publications(signing.read_secret(home.assignment_key, "assignment"))
+    published = publications.Publications(lambda: home.keyring.assignment)
     authentication = Authentication(store, config.trusted_proxies)
     orders = Orders(store, published, config.provision, "serve")
-    return Application(store, published, authentication, access_log or AccessLog()), Schedule(orders)
+    application = Application(
+        store, home.storage(config), home.keyring, published, authentication, access_log or AccessLog()
+    )
+    return application, Schedule(orders)

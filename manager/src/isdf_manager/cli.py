@@ -9,7 +9,7 @@ from pathlib import Path
 
 from isdf import errors
 
-from . import clock, commands
+from . import clock, commands, device_commands, key_commands
 from .home import DEFAULT_URL
 
 DESCRIPTION = "The services manager: publish services, sell them to devices, serve the devices' feeds."
@@ -32,35 +32,50 @@ def parser() -> argparse.ArgumentParser:
 
     init = command("init", commands.init, "make the home folder: database, keys, manager.yaml")
     init.add_argument("--url", default=DEFAULT_URL, help="the manager's address as routers reach it (%(default)s)")
+    init.add_argument(
+        "--database", default=os.environ.get("ISDF_MANAGER_DATABASE"), metavar="URL",
+        help="make the tables there, such as postgresql+psycopg://isdf@/isdf (default: ISDF_MANAGER_DATABASE, or else "
+        "SQLite in the home folder)",
+    )  # fmt: skip
+    _authority(init)
 
     publish = command("publish", commands.publish, "pack a service's folder, sign the package, add it to the catalogue")
     publish.add_argument("folder", type=Path, help="folder with service.yaml and service.py")
-    publish.add_argument("--key", type=Path, help="file of the catalogue key (default: keys/catalogue.sec)")
+    _catalogue_key(publish)
 
     device = sub.add_parser("device", help="add, list, show and remove devices").add_subparsers(
         metavar="COMMAND", required=True
     )
-    add = command("add", commands.device_add, "make a device's keys and its router's configuration", device)
+    add = command("add", device_commands.device_add, "enter a device; prints the claim code for its router", device)
     add.add_argument("name", help="a-z, 0-9, '-', '_', '.'; up to 32")
-    add.add_argument(
-        "--uci", default="-", metavar="FILE", help="write the configuration there (mode 0600); -: print it"
+    replace = command(
+        "replace", device_commands.device_replace, "a new claim code for another router of a device", device
     )
-    add.add_argument("--line", metavar="down=..,up=..,base_down=..,base_up=..", help="rates: kbit/s, or 8mbit, 150kBps")
-    add.add_argument("--wan", default="wan", help="network device towards the ISP (%(default)s)")
-    add.add_argument("--lan", action="append", help="network device of a LAN; may be repeated (br-lan)")
-    add.add_argument(
-        "--push-from", action="append", default=[], metavar="ADDRESS",
-        help="address of the manager that the router's firewall lets pushes in from; may be repeated (the URL's host, "
-        "where it is an address)",
-    )  # fmt: skip
-    add.add_argument(
-        "--set", action="append", default=[], metavar="OPTION=VALUE", help="option of the agent, as push_port=9009"
-    )
-    command("list", commands.device_list, "name all devices", device)
-    show = command("show", commands.device_show, "what is known of a device", device)
+    replace.add_argument("name")
+    for made in (add, replace):
+        _factory(made)
+    command("list", device_commands.device_list, "name all devices", device)
+    show = command("show", device_commands.device_show, "what is known of a device", device)
     show.add_argument("name")
-    remove = command("remove", commands.device_remove, "forget a device that has no services", device)
+    remove = command("remove", device_commands.device_remove, "forget a device that has no services", device)
     remove.add_argument("name")
+
+    keys = sub.add_parser("keys", help="show and replace the keys that routers trust").add_subparsers(
+        metavar="COMMAND", required=True
+    )
+    command("show", key_commands.keys_show, "the keys statement that is in force, and the server's certificate", keys)
+    rotate = keys.add_parser("rotate", help="replace a key by a new keys statement").add_subparsers(
+        metavar="KEY", required=True
+    )
+    _catalogue_key(
+        command("assignment", key_commands.rotate_assignment, "replace the key that signs assignments", rotate)
+    )
+    other = command(
+        "authority", key_commands.rotate_authority, "replace the certificate authority, in two steps", rotate
+    )
+    other.add_argument("--finish", action="store_true", help="the second step: trust the new one alone")
+    _authority(other)
+    _catalogue_key(other)
 
     subscribe = command("subscribe", commands.subscribe, "sell a service to a device: provision, publish, push")
     subscribe.add_argument("device")
@@ -106,6 +121,37 @@ def parser() -> argparse.ArgumentParser:
     backup = command("backup", commands.backup, "copy the database while everything runs (not the keys)")
     backup.add_argument("file", type=Path)
     return top
+
+
+def _factory(made: argparse.ArgumentParser) -> None:
+    """What goes into the configuration of a router that has none yet."""
+    made.add_argument(
+        "--uci", type=Path, metavar="FILE", help="write the router's first /etc/config/isdf there (mode 0600)"
+    )
+    made.add_argument(
+        "--line", metavar="down=..,up=..,base_down=..,base_up=..", help="rates: kbit/s, or 8mbit, 150kBps"
+    )
+    made.add_argument("--wan", default="wan", help="network device towards the ISP (%(default)s)")
+    made.add_argument("--lan", action="append", help="network device of a LAN; may be repeated (br-lan)")
+    made.add_argument(
+        "--push-from", action="append", default=[], metavar="ADDRESS",
+        help="address of the manager that the router's firewall lets pushes in from; may be repeated (the URL's host, "
+        "where it is an address)",
+    )  # fmt: skip
+    made.add_argument(
+        "--set", action="append", default=[], metavar="OPTION=VALUE", help="option of the agent, as push_port=9009"
+    )
+
+
+def _authority(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--authority", type=Path, metavar="FILE", help="your own certificate authority, PEM (one is made)"
+    )
+    made.add_argument("--authority-key", type=Path, metavar="FILE", help="its key, PEM without a password")
+
+
+def _catalogue_key(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--key", type=Path, help="file of the catalogue key (default: keys/catalogue.sec)")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -6,17 +6,14 @@ import argparse
 import importlib.metadata
 import json
 import os
-import sys
 import time
 from functools import cached_property
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from isdf.errors import FailedError, InvalidError, IsdfError
-from isdf.wire import PUSH_PORT
+from isdf.formats import usign
 
-from . import audit, catalogue, devices, publications, signing, storage
+from . import audit, authority, catalogue, devices, publications, storage
 from . import status as status_
 from .clock import format_time
 from .home import Config, Home
@@ -49,20 +46,23 @@ class Parts:
 
     @cached_property
     def published(self) -> publications.Publications:
-        return publications.Publications(signing.read_secret(self.home.assignment_key, "assignment"))
+        return publications.Publications(lambda: self.home.keyring.assignment)
 
     @cached_property
     def orders(self) -> Orders:
         return Orders(self.store, self.published, self.config.provision, self.who)
 
     @cached_property
-    def devices(self) -> devices.Devices:
-        return devices.Devices(self.store, self.published, self.who)
+    def catalogue_key(self) -> usign.PublicKey:
+        return usign.PublicKey.parse(self.home.keyring.read().keys.catalogue_key)
 
-    @property
-    def public_keys(self) -> dict:
-        paths = {"catalogue": self.home.catalogue_key, "assignment": self.home.assignment_key}
-        return {name: signing.read_public(path.with_suffix(".pub"), name) for name, path in paths.items()}
+    @cached_property
+    def devices(self) -> devices.Devices:
+        return devices.Devices(self.store, self.catalogue_key, self.who)
+
+    def catalogue_secret(self, file: Path | None) -> usign.SecretKey:
+        """The catalogue's secret key, from `file` where it is given."""
+        return catalogue.catalogue_key(file or self.home.catalogue_key, self.catalogue_key)
 
 
 def say(text: str) -> None:
@@ -71,76 +71,28 @@ def say(text: str) -> None:
 
 
 def init(parts: Parts, arguments: argparse.Namespace) -> None:
-    parts.home.init(arguments.url)
+    own = own_authority(arguments)
+    parts.home.init(arguments.url, own, arguments.database)
     say(f"{parts.home.path} is a manager's home now; routers will call {arguments.url}")
     say(f"keep {parts.home.catalogue_key} away from the machine that serves: it can bring code to every router")
 
 
+def own_authority(arguments: argparse.Namespace) -> authority.Authority | None:
+    """The operator's own authority, where the command line names one."""
+    if arguments.authority is None:
+        if arguments.authority_key is not None:
+            raise InvalidError("--authority-key is the key of --authority, which is missing")
+        return None
+    return authority.read(arguments.authority, arguments.authority_key)
+
+
 def publish(parts: Parts, arguments: argparse.Namespace) -> None:
-    key = catalogue.catalogue_key(arguments.key or parts.home.catalogue_key, parts.public_keys["catalogue"])
+    key = parts.catalogue_secret(arguments.key)
     done = catalogue.Catalogue(parts.store, parts.who).publish(arguments.folder, key, time.time())
     if done.new:
         say(f"published {done.service} {done.version}: {done.filename}, {done.size} bytes")
     else:
         say(f"{done.service} {done.version} is published already, with the same content")
-
-
-def device_add(parts: Parts, arguments: argparse.Namespace) -> None:
-    line = None
-    names = (arguments.wan, *(arguments.lan or ["br-lan"]))
-    if any(not n or not n.isprintable() or "'" in n or " " in n for n in names):
-        raise InvalidError("--wan and --lan take names of network devices such as 'eth0' or 'br-lan'")
-    if arguments.line:
-        line = devices.Line(devices.parse_line(arguments.line), names[0], names[1:])
-    options = devices.parse_options(arguments.set)
-    push_from = devices.parse_push_from(arguments.push_from, parts.config.url)
-    target = None if arguments.uci == "-" else Path(arguments.uci)
-    if target is not None and (target.exists() or not target.parent.is_dir()):
-        what = "is there already; move it away" if target.exists() else "is in no folder that exists"
-        raise InvalidError(f"{target} {what}, or name another file with --uci")
-    row = parts.devices.add(arguments.name, int(options.get("push_port", PUSH_PORT)), time.time())
-    text = devices.uci(row, parts.config.url, parts.public_keys, line, options, push_from)
-    if target is None:
-        sys.stdout.write(text)
-        return
-    try:
-        signing.write_new(target, text, 0o600)
-    except OSError as error:
-        parts.devices.remove(row.name)
-        raise FailedError(f"{target} cannot be written: {error.strerror}; the device was not added") from None
-    say(f"added {row.name}; its configuration is {target}: put it at /etc/config/isdf of the router")
-
-
-def device_list(parts: Parts, arguments: argparse.Namespace) -> None:
-    with parts.store.read() as connection:
-        for name in connection.execute(sa.select(storage.device.c.name).order_by(storage.device.c.name)).scalars():
-            say(name)
-
-
-def device_show(parts: Parts, arguments: argparse.Namespace) -> None:
-    with parts.store.read() as connection:
-        row = devices.find(connection, arguments.name)
-        seen = status_.collect(connection, time.time(), row.name)[0]
-    for key, value in (
-        ("name", row.name),
-        ("added", format_time(row.created)),
-        ("address", seen["address"] or "not seen yet"),
-        ("push port", row.push_port),
-        ("last contact", format_time(seen["last_contact"], "never")),
-        ("agent", seen["agent"] or "-"),
-        ("assignment", f"{seen['serial']} (pulled {seen['pulled'] or 'none'}, applied {seen['applied'] or 'none'})"),
-        ("feed", f"{parts.config.url}/feed/{row.name}/{row.feed}"),
-    ):
-        say(f"{key + ':':14} {value}")
-    for service in seen["services"]:
-        config = json.dumps(service["configuration"], ensure_ascii=False)
-        what = f"{service['service']} {service['version'] or ''} until {format_time(service['until'], 'cancelled')}"
-        say(f"{'service:':14} {what}, order {service['order']}, {config}")
-
-
-def device_remove(parts: Parts, arguments: argparse.Namespace) -> None:
-    parts.devices.remove(arguments.name)
-    say(f"removed {arguments.name}; its router keeps what it has until its assignment expires")
 
 
 def subscribe(parts: Parts, arguments: argparse.Namespace) -> int:
@@ -217,7 +169,7 @@ def audit_log(parts: Parts, arguments: argparse.Namespace) -> None:
 def serve(parts: Parts, arguments: argparse.Namespace) -> None:
     from .server import Server  # gunicorn, which no other command needs
 
-    signing.read_secret(parts.home.assignment_key, "assignment")
+    assert parts.home.keyring.assignment  # what is missing is said before the port is open
     listen = tuple(arguments.listen or parts.config.listen)
     server = Server(parts.home, parts.config, listen)
     say(f"serving {parts.home.path} on {', '.join(listen)} (process {os.getpid()})")

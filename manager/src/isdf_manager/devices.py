@@ -1,9 +1,8 @@
-"""Devices: the routers at customers' premises, their keys, and the UCI file that tells a router who it is."""
+"""Devices: the routers at customers' premises, and the UCI file by which a new one finds its manager."""
 
 from __future__ import annotations
 
 import ipaddress
-import secrets
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -13,8 +12,7 @@ from isdf.errors import ConflictError, InvalidError, NotFoundError
 from isdf.formats import usign
 from isdf.model import parse_name, parse_rate
 
-from . import audit, storage
-from .publications import Publications
+from . import audit, enrolment, storage
 
 LINE = ("down", "up", "base_down", "base_up")
 AGENT_OPTIONS = ("pull_interval", "ready_timeout", "push_port", "dataplane", "mark_mask")
@@ -90,27 +88,36 @@ def parse_push_from(words: list[str], url: str) -> list[str]:
 
 
 class Devices:
-    """The devices in the database."""
+    """The devices in the database; claim codes name `catalogue_key`."""
 
-    def __init__(self, store: storage.Storage, publications: Publications, who: str) -> None:
-        self._store, self._publications, self._who = store, publications, who
+    def __init__(self, store: storage.Storage, catalogue_key: usign.PublicKey, who: str) -> None:
+        self._store, self._catalogue_key, self._who = store, catalogue_key, who
 
-    def add(self, name: str, push_port: int, now: float) -> sa.Row:
-        """A new device with keys of its own and an empty assignment; its row. `ConflictError` if there is one."""
+    def add(self, name: str, push_port: int, now: float, rates: dict[str, int] | None = None) -> str:
+        """A new device and its claim code. `ConflictError` if there is one of this name."""
         parse_name(name, "device")
         table = storage.device
         with self._store.write() as connection:
             if connection.execute(sa.select(table.c.name).where(table.c.name == name)).first():
                 raise ConflictError(f"device {name!r} is there already; choose another name, or remove that one first")
-            connection.execute(
-                table.insert().values(
-                    name=name, device_key=secrets.token_hex(32), push_port=push_port, created=now,
-                )
-            )  # fmt: skip
+            connection.execute(table.insert().values(name=name, line=rates, push_port=push_port, created=now))
             connection.execute(storage.contact.insert().values(device=name))
-            self._publications.make(connection, name, now)
             audit.record(connection, self._who, "device add", name)
-            return find(connection, name)
+            return enrolment.renew(connection, name, self._catalogue_key)
+
+    def replace(self, name: str, push_port: int | None, rates: dict[str, int] | None) -> tuple[str, sa.Row]:
+        """A new claim code for another router at the same place (None: as before), and the device's row.
+
+        What the router before knows is good until the new code is bound.
+        """
+        values = {k: v for k, v in (("push_port", push_port), ("line", rates)) if v is not None}
+        with self._store.write() as connection:
+            find(connection, name)
+            if values:
+                connection.execute(storage.device.update().where(storage.device.c.name == name).values(values))
+            audit.record(connection, self._who, "device replace", name)
+            code = enrolment.renew(connection, name, self._catalogue_key)
+            return code, find(connection, name)
 
     def remove(self, name: str) -> None:
         """Forget a device; `ConflictError` while it has services, for the ISP's core must let go of them first."""
@@ -133,21 +140,9 @@ def find(connection: sa.Connection, name: str) -> sa.Row:
     raise NotFoundError(f"device {name!r} is not known; 'isdf-manager device list' names them, 'device add' makes one")
 
 
-def uci(
-    row: sa.Row, url: str, keys: dict[str, usign.PublicKey], line: Line | None, options: dict[str, str],
-    push_from: list[str],
-) -> str:  # fmt: skip
-    """The router's /etc/config/isdf; keep it at mode 0600. `keys`: "catalogue" and "assignment"."""
-    agent = {
-        "manager": url,
-        "device": row.name,
-        "device_key": row.device_key,
-        "feed_secret": row.feed,
-        "catalogue_key": keys["catalogue"].line,
-        "assignment_key": keys["assignment"].line,
-        **({"insecure": "1"} if url.startswith("http:") else {}),
-        **options,
-    }
+def uci(url: str, code: str, line: Line | None, options: dict[str, str], push_from: list[str]) -> str:
+    """A router's /etc/config/isdf as a factory writes it; keep it at mode 0600, for the claim code is in it."""
+    agent = {"manager": url, "claim": code, **({"insecure": "1"} if url.startswith("http:") else {}), **options}
     lines = ["config agent 'agent'", *(f"\toption {key} '{value}'" for key, value in agent.items())]
     lines += [f"\tlist push_from '{address}'" for address in push_from]
     if line is not None:

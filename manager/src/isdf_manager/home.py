@@ -1,10 +1,8 @@
 """The manager's home folder: its configuration `manager.yaml`, its keys, its database.
 
-manager.yaml           configuration (mode 0600: it may hold keys of hooks)
-manager.db             SQLite, unless `database` names another
-keys/catalogue.sec     signs packages; move it to the machine that publishes
-keys/assignment.sec    signs assignments and indexes; `serve` needs it
-keys/*.pub             what `device add` writes into a home's configuration
+manager.yaml    configuration (mode 0600: it may hold keys of hooks)
+manager.db      SQLite, unless `database` names another
+keys/           see `keyring`
 """
 
 from __future__ import annotations
@@ -13,6 +11,7 @@ import ipaddress
 import os
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,23 +19,27 @@ import yaml
 
 from isdf.errors import InvalidError
 
-from . import signing
+from . import rotation, signing
+from .authority import Authority
+from .keyring import Keyring
 from .provision import Hook, parse_hooks
 from .storage import Storage
 
 DEFAULT_URL = "http://localhost:8080"
 TEMPLATE = """\
 # The services manager's configuration; docs/reference/manager-yaml.md explains each line.
-url: {url}                  # as the routers reach it
+url: {url}                  # as the routers reach it; https: with a certificate by the manager's own authority
+# tls: none                 # a proxy in front has the certificate; or {{certificate: FILE, key: FILE}}
 listen: ["[::]:8080"]       # both IPv6 and IPv4
 threads: 16
 # trusted_proxies: ["::1"]  # whose X-Forwarded-For is believed
-# database: postgresql+psycopg://isdf@/isdf
+{database}
 # provision:                # what runs before a service is sold, and when its time is over
 #   pay-per-site: {{command: [/usr/local/sbin/edge-rate], timeout: 10}}
 #   vpn: {{url: "https://core.example/isdf", key: a-long-secret}}
 """
-KEYS = {"url", "listen", "threads", "workers", "trusted_proxies", "database", "provision"}
+DATABASE = "# database: postgresql+psycopg://isdf@/isdf"
+KEYS = {"url", "tls", "listen", "threads", "workers", "trusted_proxies", "database", "provision"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Config:
     """manager.yaml; what it leaves out has these values."""
 
     url: str = DEFAULT_URL
+    tls: str | tuple[Path, Path] | None = None  # "none", or files of certificate and key; None: a certificate of ours
     listen: tuple[str, ...] = ("[::]:8080",)
     threads: int = 16
     workers: int = 1
@@ -58,32 +62,32 @@ class Home:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
 
-    @property
-    def catalogue_key(self) -> Path:
-        return self.path / "keys" / "catalogue.sec"
+    @cached_property
+    def keyring(self) -> Keyring:
+        return Keyring(self.path / "keys")
 
     @property
-    def assignment_key(self) -> Path:
-        return self.path / "keys" / "assignment.sec"
+    def catalogue_key(self) -> Path:
+        return self.keyring.path("catalogue.sec")
 
     @property
     def config_file(self) -> Path:
         return self.path / "manager.yaml"
 
-    def init(self, url: str) -> None:
-        """Make the folder; never over one that is there."""
+    def init(self, url: str, authority: Authority | None = None, database: str | None = None) -> None:
+        """Make the folder, and the tables in `database` where it is given; never over what is there."""
         parse_url(url)
         if self.config_file.exists():
             raise InvalidError(f"{self.path} is a manager's home already; choose another folder with --home")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            (self.path / "keys").mkdir(mode=0o700)
-            for path, name in ((self.catalogue_key, "catalogue"), (self.assignment_key, "assignment")):
-                signing.write_pair(signing.generate(f"iSDF {name}"), path, f"iSDF {name}")
-            with closing(Storage(self._sqlite)) as store:
+            self.keyring.folder.mkdir(mode=0o700)
+            rotation.begin(self.keyring, authority)
+            with closing(Storage(database or self._sqlite)) as store:
                 store.create()
             # Last, because it is what makes the folder a home.
-            signing.write_new(self.config_file, TEMPLATE.format(url=url), 0o600)
+            line = DATABASE if database is None else yaml.safe_dump({"database": database}, width=2000).strip()
+            signing.write_new(self.config_file, TEMPLATE.format(url=url, database=line), 0o600)
         except FileExistsError as error:
             raise InvalidError(f"{error.filename} exists already; choose another folder with --home") from None
         except OSError as error:
@@ -117,7 +121,7 @@ class Home:
 def parse_config(text: str, environment: dict, folder: Path) -> Config:
     """The configuration in `text`; ISDF_MANAGER_URL, _LISTEN (commas between) and _DATABASE go before it.
 
-    Paths of hooks are relative to `folder`. `InvalidError` names the key at fault.
+    Paths of hooks and of `tls` are relative to `folder`. `InvalidError` names the key at fault.
     """
     try:
         values = yaml.safe_load(text) or {}
@@ -134,6 +138,7 @@ def parse_config(text: str, environment: dict, folder: Path) -> Config:
         values["listen"] = value.split(",")
     return Config(
         url=parse_url(values.get("url", DEFAULT_URL)),
+        tls=_tls(values.get("tls"), folder),
         listen=_texts("listen", values.get("listen", "[::]:8080")) or ("[::]:8080",),
         threads=_count("threads", values.get("threads", 16)),
         workers=_count("workers", values.get("workers", 1)),
@@ -156,6 +161,18 @@ def parse_url(url: object) -> str:
             f"url {url!r} is not an address such as 'https://isdf.isp.example' or 'http://[2001:db8::1]:8080'"
         )
     return url.rstrip("/")
+
+
+def _tls(value: object, folder: Path) -> str | tuple[Path, Path] | None:
+    if value is None or value == "none":
+        return value
+    if not isinstance(value, dict) or set(value) != {"certificate", "key"} or not all(map(_is_text, value.values())):
+        raise InvalidError("tls is neither 'none' nor a table of 'certificate' and 'key', each a file")
+    return folder / value["certificate"], folder / value["key"]
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
 
 
 def _texts(key: str, value: object) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ The slug is a relative reference, so that `isdf.errors.from_dict` makes the same
 from __future__ import annotations
 
 import json
+import math
 
 from werkzeug import Response
 from werkzeug.exceptions import HTTPException
@@ -13,8 +14,8 @@ from werkzeug.exceptions import HTTPException
 from isdf import errors
 
 _STATUS = {
-    "unauthorized": 401, "clock-skew": 401, "bad-signature": 401, "not-permitted": 403, "not-found": 404,
-    "conflict": 409, "limit-reached": 429, "unavailable": 503,
+    "unauthorized": 401, "clock-skew": 401, "bad-signature": 401, "not-permitted": 403, "unknown-claim": 403,
+    "not-found": 404, "conflict": 409, "claimed": 409, "timeout": 408, "limit-reached": 429, "unavailable": 503,
 }  # fmt: skip
 _SLUG = {
     400: "invalid-argument", 401: "unauthorized", 404: "not-found", 405: "method-not-allowed", 408: "timeout",
@@ -22,10 +23,23 @@ _SLUG = {
 }  # fmt: skip
 
 
+class BusyError(errors.RefusedError):
+    """The caller shall come again after `retry_after` seconds."""
+
+    slug, title = "unavailable", "The manager has too much to do"
+    retry_after = 5.0
+
+
+class SlowError(errors.RefusedError):
+    """What the caller sends does not come in time."""
+
+    slug, title = "timeout", "The request did not come in time"
+
+
 def of_error(error: errors.IsdfError) -> Response:
     """The problem of an error of ours: the caller's turn is 4xx, ours 5xx."""
     status = _STATUS.get(error.slug, 400 if isinstance(error, errors.RefusedError) else 500)
-    return problem(status, error.slug, error.title, error.detail)
+    return problem(status, error.slug, error.title, error.detail, getattr(error, "retry_after", None))
 
 
 def of_http(error: HTTPException) -> Response:
@@ -40,8 +54,11 @@ def of_http(error: HTTPException) -> Response:
     return response
 
 
-def problem(status: int, slug: str, title: str, detail: str) -> Response:
+def problem(status: int, slug: str, title: str, detail: str, retry_after: float | None = None) -> Response:
+    """The answer; `retry_after` are the seconds that the caller shall stay away."""
     body = {"type": slug, "title": title, "status": status, "detail": detail}
     response = Response(json.dumps(body), status, content_type="application/problem+json")
     response.headers["Cache-Control"] = "no-store"
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(math.ceil(retry_after))
     return response

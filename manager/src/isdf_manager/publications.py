@@ -1,14 +1,16 @@
 """Publications: the signed assignment and package index of each device, at addresses that never change.
 
-A device's newest publication is what it gets; the few before it stay for pulls that are under way. One is made when
-orders change, and anew when it is out of date: at half the life of its assignment, when a service's time is over, or
-when a service has a new version (`device.renew_at`). The secrets of those that are kept open the feed.
+A device's newest publication is what it gets; the few before it stay for pulls that are under way, and the secrets in
+their paths open the feed. One is made when orders change, and anew when it is out of date: at half the life of its
+assignment, when a service's time is over, when a service has a new version (`device.renew_at`), or when the assignment
+key was replaced.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -23,7 +25,7 @@ FEED_LIFE = 86400  # seconds after which a publication gets a new secret in the 
 KEPT = 5
 
 # Each pull executes these; making them once halves what they cost.
-_DUE = sa.select(storage.device.c.serial, storage.device.c.renew_at).where(
+_DUE = sa.select(storage.device.c.serial, storage.device.c.renew_at, storage.device.c.signer).where(
     storage.device.c.name == sa.bindparam("name")
 )
 _NEWEST = (
@@ -44,17 +46,18 @@ class Served:
 
 
 class Publications:
-    """Makes and finds publications; `key` is the assignment key."""
+    """Makes and finds publications; `key` gives the assignment key that is in force."""
 
-    def __init__(self, key: usign.SecretKey) -> None:
+    def __init__(self, key: Callable[[], usign.SecretKey]) -> None:
         self._key = key
 
     def make(self, connection: sa.Connection, device: str, now: float) -> int:
         """Publish what `device` shall run as of `now` (Unix seconds), in the caller's transaction; its serial."""
+        key = self._key()
         row = connection.execute(sa.select(storage.device).where(storage.device.c.name == device)).one()
         serial = max(row.serial + 1, int(now * 1000))
         feed, feed_since = row.feed, row.feed_since
-        if not 0 <= now - feed_since < FEED_LIFE:
+        if not feed or not 0 <= now - feed_since < FEED_LIFE:
             feed, feed_since = secrets.token_hex(16), now
         packages, services = [], []
         for sold in wanted(connection, device, now):
@@ -73,15 +76,21 @@ class Publications:
         connection.execute(
             storage.publication.insert().values(
                 device=device, serial=serial, issued=issued, feed=feed, etag=hashlib.sha256(payload).hexdigest(),
-                assignment=usign.embed(payload, self._sign(payload)), index_sha256=index_hash, packages=index,
-                signature=self._sign(index), files={p.filename: p.id for p in packages},
+                assignment=usign.embed(payload, _sign(payload, key)), index_sha256=index_hash, packages=index,
+                signature=_sign(index, key), files={p.filename: p.id for p in packages},
             )
         )  # fmt: skip
         ends = [s.until for s in services if s.until is not None]
         connection.execute(
             storage.device.update()
             .where(storage.device.c.name == device)
-            .values(serial=serial, renew_at=min([issued + LIFE // 2, *ends]), feed=feed, feed_since=feed_since)
+            .values(
+                serial=serial,
+                signer=key.fingerprint.hex(),
+                renew_at=min([issued + LIFE // 2, *ends]),
+                feed=feed,
+                feed_since=feed_since,
+            )
         )
         self._forget(connection, device)
         return serial
@@ -89,10 +98,8 @@ class Publications:
     def renewed(self, connection: sa.Connection, device: str, now: float) -> int:
         """The serial of a publication that is not out of date; made, in the caller's transaction, where it must be."""
         row = connection.execute(_DUE, {"name": device}).one()
-        return self.make(connection, device, now) if now >= row.renew_at else row.serial
-
-    def _sign(self, message: bytes) -> str:
-        return usign.sign(message, self._key, signing.ed25519_sign).dump()
+        due = now >= row.renew_at or row.signer != self._key().fingerprint.hex()
+        return self.make(connection, device, now) if due else row.serial
 
     @staticmethod
     def _forget(connection: sa.Connection, device: str) -> None:
@@ -117,6 +124,10 @@ def wanted(connection: sa.Connection, device: str, now: float) -> list[sa.Row]:
 def newest(connection: sa.Connection, device: str) -> Served:
     """The newest publication of `device`, which must have one."""
     return Served(*connection.execute(_NEWEST, {"name": device}).one())
+
+
+def _sign(message: bytes, key: usign.SecretKey) -> str:
+    return usign.sign(message, key, signing.ed25519_sign).dump()
 
 
 def _entry(sold: sa.Row, package: sa.Row) -> assignment.Entry:

@@ -111,7 +111,7 @@ class Push:
             address = connection.execute(
                 sa.select(storage.contact.c.address).where(storage.contact.c.device == device)
             ).scalar()
-            if not address:
+            if not address or row.device_key is None:
                 raise NeverSeenError(f"{device} has not called in yet, so there is no address to push to")
             sequence = max(row.push_sequence + 1, int(self._clock() * 1000))
             connection.execute(

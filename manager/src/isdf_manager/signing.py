@@ -38,12 +38,6 @@ def generate(comment: str) -> usign.SecretKey:
     return usign.SecretKey(os.urandom(8), seed, public, os.urandom(16), f"{comment} secret key")
 
 
-def write_pair(key: usign.SecretKey, path: Path, comment: str) -> None:
-    """`path` with the secret key (mode 0600) and its public key beside it (`.pub`)."""
-    write_new(path, key.dump(), 0o600)
-    write_new(path.with_suffix(".pub"), key.public_key(f"{comment} public key").dump(), 0o644)
-
-
 def write_new(path: Path, text: str, mode: int) -> None:
     """A new file, never over another, on the disk when this returns; `FileExistsError` otherwise."""
     with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "w") as file:
@@ -51,6 +45,19 @@ def write_new(path: Path, text: str, mode: int) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+
+
+def replace(path: Path, text: str, mode: int) -> None:
+    """`path` with this text, old or new at any moment, on the disk when this returns."""
+    beside = path.with_name(f".{path.name}")
+    beside.unlink(missing_ok=True)
+    write_new(beside, text, mode)
+    os.replace(beside, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def read_secret(path: Path, purpose: str) -> usign.SecretKey:
@@ -61,11 +68,3 @@ def read_secret(path: Path, purpose: str) -> usign.SecretKey:
         raise InvalidError(f"the {purpose} key {path} is not there; name its file or restore it") from None
     except (OSError, UnicodeDecodeError, FormatError) as error:
         raise InvalidError(f"the {purpose} key {path} cannot be used: {error}") from None
-
-
-def read_public(path: Path, purpose: str) -> usign.PublicKey:
-    """The public key in the file `path`; `InvalidError` as for `read_secret`."""
-    try:
-        return usign.PublicKey.parse(path.read_text())
-    except (OSError, UnicodeDecodeError, FormatError) as error:
-        raise InvalidError(f"the {purpose} public key {path} cannot be used: {error}") from None

@@ -25,13 +25,17 @@ device = sa.Table(
     "device",
     schema,
     sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("device_key", sa.Text, nullable=False),  # 64 hexadecimal digits
-    sa.Column("feed", sa.Text, nullable=False, default=""),  # the secret of its newest publication,
-    sa.Column("feed_since", sa.Float, nullable=False, default=0),  # and since when it has been this one
+    sa.Column("device_key", sa.Text),  # 64 hexadecimal digits; None: not enrolled yet
+    sa.Column("claim", sa.Text, unique=True),  # SHA-256 of its claim code's token
+    sa.Column("claimed_at", sa.Float),  # None: the code has not been used
+    sa.Column("line", sa.JSON(none_as_null=True)),  # {"down", "up", "base_down", "base_up"} in kbit/s
     sa.Column("push_port", sa.Integer, nullable=False),
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("serial", sa.BigInteger, nullable=False, default=0),  # of the newest publication
+    sa.Column("signer", sa.Text, nullable=False, default=""),  # fingerprint of the key that signed it
     sa.Column("renew_at", sa.Float, nullable=False, default=0),  # the newest publication is out of date from then on
+    sa.Column("feed", sa.Text, nullable=False, default=""),  # the secret of the newest publication,
+    sa.Column("feed_since", sa.Float, nullable=False, default=0),  # and since when it has been this one
     sa.Column("push_sequence", sa.BigInteger, nullable=False, default=0),
     sa.Column("pushes", sa.Integer, nullable=False, default=0),
 )

@@ -1,0 +1,61 @@
+"""What the commands `isdf-manager keys ...` do; the arguments are those of `cli.parser`."""
+
+from __future__ import annotations
+
+import argparse
+
+from isdf.errors import InvalidError
+
+from . import audit, authority, rotation
+from .clock import format_time
+from .commands import Parts, own_authority, say
+
+
+def keys_show(parts: Parts, arguments: argparse.Namespace) -> None:
+    told = parts.home.keyring.read().keys
+    here = "here" if parts.home.catalogue_key.exists() else "elsewhere"
+    for key, value in (
+        ("statement", f"version {told.version} ({format_time(told.version / 1000)})"),
+        ("catalogue", f"{told.catalogue_key} (its secret is {here})"),
+        ("assignment", told.assignment_key),
+        *(("authority", line) for line in authority.describe(told.authority)),
+        ("certificate", _certificate(parts)),
+    ):
+        say(f"{key + ':':14} {value}")
+
+
+def rotate_assignment(parts: Parts, arguments: argparse.Namespace) -> None:
+    told = rotation.replace_assignment(parts.home.keyring, parts.catalogue_secret(arguments.key))
+    _record(parts, "keys rotate assignment", told.version)
+    say(f"the assignment key is {told.assignment_key}, by the keys statement {told.version}")
+    say("'serve' uses it from now on; each router takes it over with its next pull")
+
+
+def rotate_authority(parts: Parts, arguments: argparse.Namespace) -> None:
+    ring, secret = parts.home.keyring, parts.catalogue_secret(arguments.key)
+    if arguments.finish:
+        if arguments.authority or arguments.authority_key:
+            raise InvalidError(
+                "--finish goes on with the authority that is there; --authority names one at the beginning"
+            )
+        told = rotation.finish_authority(ring, secret)
+        _record(parts, "keys rotate authority --finish", told.version)
+        say(f"the keys statement {told.version} names the new authority alone")
+        say("restart 'serve' now, so that it shows a certificate of this authority")
+        return
+    told = rotation.add_authority(ring, secret, own_authority(arguments))
+    _record(parts, "keys rotate authority", told.version)
+    say(f"the keys statement {told.version} names the new authority beside the old one")
+    say("when the routers have pulled: isdf-manager keys rotate authority --finish")
+
+
+def _record(parts: Parts, action: str, version: int) -> None:
+    with parts.store.write() as connection:
+        audit.record(connection, parts.who, action, version=version)
+
+
+def _certificate(parts: Parts) -> str:
+    files = authority.server_certificate(parts.home, parts.config)
+    if files is not None:
+        return f"{files[0]}, for {parts.config.url}"
+    return "none; " + ("a proxy has it" if parts.config.url.startswith("https:") else "routers call by plain http")
