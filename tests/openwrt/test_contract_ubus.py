@@ -108,6 +108,9 @@ def test_each_message_has_its_status(parties):
         (message.NOTIFY, {Attr.OBJID: named, Attr.METHOD: "x"}, (Status.PERMISSION_DENIED, [])),
         (message.NOTIFY, {Attr.OBJID: 1, Attr.METHOD: "x"}, (Status.PERMISSION_DENIED, [])),
         (message.NOTIFY, {Attr.OBJID: nameless, Attr.METHOD: "x"}, (0, [])),
+        # What has another length than its kind: some attributes are looked at, some are not.
+        (message.NOTIFY, {Attr.OBJID: b"x", Attr.METHOD: "x"}, (Status.INVALID_ARGUMENT, [])),
+        (message.SUBSCRIBE, {Attr.OBJID: nameless, Attr.TARGET: b"\0\0\0\0\0"}, (Status.NOT_FOUND, [])),
     ]
     answers = [(type, attrs, ask(two, type, attrs)) for type, attrs, _ in expected]
     assert answers == expected

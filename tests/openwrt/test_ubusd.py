@@ -1,18 +1,15 @@
 """What a ubusd does for and against its clients; with OPENWRT_ROOT set the real one is held to the same."""
 
 import os
-import select
 import signal
-import socket
 import tempfile
 
 import pytest
 
 from isdf import ubus
-from isdf.errors import FormatError
 from isdf.loop import Loop
 from isdf.ubus import Method, StatusError, blobmsg, message
-from isdf.ubus.message import Attr, Reader
+from isdf.ubus.message import Attr
 
 from .bus import Bus
 from .fixtures import UBUSD, settle
@@ -29,51 +26,6 @@ def open_bus(request):
         bus = Bus(folder, UBUSD[request.param])
         yield bus
         bus.stop()
-
-
-class Raw:
-    """A client without a library."""
-
-    def __init__(self, bus: Bus) -> None:
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect(bus.socket)
-        self.socket.settimeout(5)
-        self._reader, self._got = Reader(), []
-        self.id = self.receive().peer
-
-    def receive(self):
-        while not self._got:
-            data = self.socket.recv(65536)
-            if not data:
-                raise ConnectionResetError
-            self._got += self._reader.feed(data)
-        return self._got.pop(0)
-
-    def ask(self, type: int, attrs: dict, peer: int = 0):
-        """Send, and read up to the status: its number and the data messages before it."""
-        self.socket.sendall(message.pack(type, 7, peer, attrs))
-        data = []
-        while (got := self.receive()).type != message.STATUS or got.seq != 7:
-            data.append(got)
-        return got.number(Attr.STATUS), data
-
-    def silent(self) -> bool:
-        """Whether nothing more has come up to now (ubusd is asked, so that it has come)."""
-        _, data = self.ask(message.PING, {})
-        return [got.type for got in data] == [message.DATA]
-
-
-@pytest.fixture
-def raw(bus):
-    made = []
-
-    def connect():
-        made.append(Raw(bus))
-        return made[-1]
-
-    yield connect
-    for client in made:
-        client.socket.close()
 
 
 def attempts(path: str) -> dict:
@@ -211,70 +163,6 @@ def test_sighup_reads_the_acl_again_and_tells(open_bus, connect, until):
     assert as_user("nobody", lambda: ubus.connect(open_bus.socket).objects()) == {"isdf.door": {"open": {}}}
 
 
-def test_a_client_that_does_not_read_loses_messages_and_no_piece_of_one(bus, connect, raw, loop):
-    """ubusd keeps a megabyte for it beside what the socket holds, and drops what comes then."""
-    sleeper, talker = raw(), connect(bus)
-    status, data = sleeper.ask(message.ADD_OBJECT, {})
-    subscriber = data[0].number(Attr.OBJID)
-    told = talker.add("isdf.loud", {})
-    attrs = {Attr.OBJID: subscriber, Attr.TARGET: told.id}
-    assert sleeper.ask(message.SUBSCRIBE, attrs)[0] == status == 0
-    size, sent = 50_000, 60
-    for n in range(sent):
-        told.notify("piece", {"n": n, "data": "x" * size})
-        talker.objects("isdf.loud")  # ubusd has seen it
-    received = []
-    while select.select([sleeper.socket], [], [], 0.2)[0]:
-        try:
-            received += sleeper._reader.feed(sleeper.socket.recv(65536))
-        except FormatError:
-            pytest.fail("a message was cut")
-    numbers = [blobmsg.decode(got.attrs[Attr.DATA])["n"] for got in received]
-    assert numbers == list(range(len(numbers)))
-    assert 1_000_000 < len(numbers) * size < 1_700_000
-    told.notify("after", {})
-    assert sleeper.receive().text(Attr.METHOD) == "after"
-    told.remove()
-
-
-def test_a_list_of_many_objects_reaches_a_slow_client_complete(bus, connect, raw):
-    owner, slow = connect(bus), raw()
-    for n in range(600):
-        owner.add(f"isdf.object{n:03}", {"x" * 1000: Method(print, {"y" * 1000: "str"})})
-    slow.socket.sendall(message.pack(message.LOOKUP, 1, 0, {}) + message.pack(message.PING, 2, 0, {}))
-    assert select.select([slow.socket], [], [], 5)[0]
-    found, statuses = [], []
-    while len(statuses) < 2:
-        got = slow.receive()
-        if got.type == message.STATUS:
-            statuses.append(got.seq)
-        elif got.text(Attr.OBJPATH):
-            found.append(got.text(Attr.OBJPATH))
-    assert found == [f"isdf.object{n:03}" for n in range(600)]
-    assert sorted(statuses) == [1, 2]
-
-
-@pytest.mark.parametrize("length", ["00000003", "00100001", "00000000"])
-def test_a_client_that_cannot_be_followed_is_disconnected(raw, length):
-    client = raw()
-    client.socket.sendall(bytes.fromhex("0004000100000000" + length))
-    with pytest.raises(ConnectionResetError):
-        client.receive()
-
-
-def test_messages_may_come_in_pieces_and_together(raw):
-    client = raw()
-    stream = b"".join(message.pack(message.PING, seq, 9, {Attr.DATA: b"x" * seq}) for seq in range(1, 40))
-    for n in range(200):
-        client.socket.sendall(stream[n : n + 1])
-    client.socket.sendall(stream[200:])
-    got = [client.receive() for _ in range(2 * 39)]
-    assert [(m.type, m.seq, m.peer) for m in got] == [
-        (type, seq, 9) for seq in range(1, 40) for type in (message.DATA, message.STATUS)
-    ]
-    assert got[20].attrs == {Attr.DATA: b"x" * 11}
-
-
 def test_an_object_goes_with_its_client_and_listeners_are_told(bus, connect, until):
     heard, root = [], connect(bus)
     root.listen("ubus.object.*", lambda event, data: heard.append((event, data["path"])))
@@ -283,6 +171,17 @@ def test_an_object_goes_with_its_client_and_listeners_are_told(bus, connect, unt
     until(lambda: len(heard) == 2)
     assert heard == [("ubus.object.add", "isdf.brief"), ("ubus.object.remove", "isdf.brief")]
     assert "isdf.brief" not in root.objects()
+
+
+def test_the_acl_query_names_the_newest_object_first(open_bus, connect):
+    open_bus.acl("test", {"user": "nobody", "access": {"isdf.*": {"methods": ["x"], "acl": {"rule": 1}}}})
+    open_bus.start()
+    root = connect(open_bus)
+    for name in ("isdf.b", "isdf.a", "isdf.c"):
+        root.add(name, {})
+    (got,) = root.exchange(message.INVOKE, 0, {Attr.OBJID: 2, Attr.METHOD: "query", Attr.DATA: b""})
+    entries = blobmsg.decode(got.attrs[Attr.DATA])["acl"]
+    assert entries == [{"obj": name, "user": "nobody", "acl": {"rule": 1}} for name in ("isdf.c", "isdf.a", "isdf.b")]
 
 
 @pytest.mark.system

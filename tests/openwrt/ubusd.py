@@ -7,6 +7,7 @@ Reference: openwrt/ubus `ubusd_main.c`, `ubusd.c`.
 
 import argparse
 import os
+import select
 import signal
 import socket
 import struct
@@ -28,8 +29,8 @@ class Client:
     def __init__(self, server, link: socket.socket, who: Credentials) -> None:
         self.id, self.who = 0, who
         self._server, self._socket = server, link
-        self._reader, self._unsent = Reader(), bytearray()
-        self._waiting: deque[tuple[Message, str]] = deque()  # lookups that wait for room
+        self._reader, self._unsent = Reader(MAX_SIZE), bytearray()
+        self._waiting: deque[tuple[Message, str | None]] = deque()  # lookups that wait for room
         self._gone = False
 
     @property
@@ -48,9 +49,15 @@ class Client:
         if len(self._unsent) + len(data) <= MAX_SIZE:
             self._unsent += data
 
-    def wait_for_room(self, lookup: Message, after: str) -> None:
+    def wait_for_room(self, lookup: Message, after: str | None) -> None:
         # What has begun goes on before what has not.
-        (self._waiting.appendleft if after else self._waiting.append)((lookup, after))
+        (self._waiting.appendleft if after is not None else self._waiting.append)((lookup, after))
+
+    def _going(self) -> int:
+        """0; or POLLRDHUP where the other side sends no more; or with POLLHUP, too, where it takes no more either."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLRDHUP)
+        return sum(events for _, events in poll.poll(0))
 
     def start(self) -> None:
         self._watch(writing=self.blocked)
@@ -77,7 +84,12 @@ class Client:
 
     def _readable(self) -> None:
         try:
-            data = self._socket.recv(65536)
+            # As with ubusd, what somebody said right before he went is not heard, and what he is owed is still sent.
+            going = self._going()
+            if going == select.POLLRDHUP and self._unsent:
+                self._server.loop.watch(self._socket.fileno(), None, self._writable)
+                return
+            data = b"" if going else self._socket.recv(65536)
             messages = self._reader.feed(data)
         except BlockingIOError:
             return

@@ -6,14 +6,15 @@ a status; a call that is passed on is answered by the object.
 
 import os
 
-from isdf.errors import FormatError
-from isdf.ubus import blobmsg, message
-from isdf.ubus.message import Attr, Message, Status, StatusError
+from isdf.ubus import message
+from isdf.ubus.message import Attr, Message, Status
 
+from . import blob
 from .ubusd_acl import ACCESS, PUBLISH, SUBSCRIBE, Acl
 from .ubusd_own import Own
 
 FORWARDED = object()  # instead of a status: somebody else answers, or nobody
+MAX_LENGTH = (1 << 24) - 1  # what the 24 bits of a length can say: what is passed on is not measured again
 LATER = object()  # instead of a status: answered when the client has read what is under way to it
 
 
@@ -34,7 +35,7 @@ class Broker:
         self.clients: dict[int, object] = {}
         self.objects: dict[int, Object] = {id: Object(id, None, None) for id in Own.IDS}
         self.paths: dict[str, Object] = {}
-        self.types: dict[int, tuple[list[int], dict]] = {}  # id -> [number of objects], signature
+        self.types: dict[int, tuple[list[int], list]] = {}  # id -> [number of objects], methods
         self.own = Own(self)
         self._handlers = {
             message.PING: self._ping, message.LOOKUP: self.lookup, message.INVOKE: self._invoke,
@@ -68,10 +69,7 @@ class Broker:
 
     def send(self, client, type: int, seq: int, peer: int, attrs: dict) -> None:
         self.own.tell_monitors(client, type, seq, peer, attrs, sent=True)
-        try:
-            client.send(message.pack(type, seq & 0xFFFF, peer, attrs))
-        except StatusError:
-            pass  # too large with what was added to it
+        client.send(message.pack(type, seq & 0xFFFF, peer, attrs, largest=MAX_LENGTH))
 
     def reply(self, client, asked: Message, attrs: dict) -> None:
         self.send(client, message.DATA, asked.seq, asked.peer, attrs)
@@ -104,12 +102,9 @@ class Broker:
         return Status.OK
 
     def _new_type(self, signature: bytes) -> int | None:
-        try:
-            methods = blobmsg.decode(signature)
-        except FormatError:
+        methods = blob.methods(signature)
+        if methods is None:
             return None
-        if len(blobmsg.encode(methods)) != len(signature):
-            return None  # something in it has no name
         type_id = new_id(self.types)
         self.types[type_id] = [0], methods
         return type_id
@@ -147,7 +142,7 @@ class Broker:
             if not count[0]:
                 del self.types[gone.type_id]
 
-    def lookup(self, client, got: Message, after: str = ""):
+    def lookup(self, client, got: Message, after: str | None = None):
         """Send what is asked for. All objects go one by one; the rest waits (`LATER`) while the client is blocked."""
         if client.blocked:
             client.wait_for_room(got, after)
@@ -155,7 +150,7 @@ class Broker:
         path = got.text(Attr.OBJPATH)
         if path is None:
             for name in sorted(self.paths, key=str.encode):
-                if name.encode() > after.encode():
+                if after is None or name.encode() > after.encode():
                     if client.blocked:
                         client.wait_for_room(got, after)
                         return LATER
@@ -176,7 +171,7 @@ class Broker:
         if found.type_id is None:
             return
         methods = self.types[found.type_id][1]
-        seen = {m: args for m, args in methods.items() if self.acl.allows(client.who, found.path, ACCESS, m)}
+        seen = [element for name, element in methods if self.acl.allows(client.who, found.path, ACCESS, name)]
         if seen or not methods:
             self.reply(
                 client,
@@ -185,7 +180,7 @@ class Broker:
                     Attr.OBJPATH: found.path,
                     Attr.OBJID: found.id,
                     Attr.OBJTYPE: found.type_id,
-                    Attr.SIGNATURE: blobmsg.encode(seen),
+                    Attr.SIGNATURE: b"".join(seen),
                 },
             )
 
@@ -215,8 +210,8 @@ class Broker:
     def _response(self, client, got: Message):
         asked = self.objects.get(got.number(Attr.OBJID))
         caller = self.clients.get(got.peer)
-        wanted = Attr.STATUS if got.type == message.STATUS else Attr.DATA
-        if asked and asked.client is client and caller and wanted in got.attrs:
+        whole = got.number(Attr.STATUS) is not None if got.type == message.STATUS else Attr.DATA in got.attrs
+        if asked and asked.client is client and caller and whole:
             self.send(caller, got.type, got.seq, asked.id, got.attrs)
         return FORWARDED
 
@@ -228,7 +223,7 @@ class Broker:
             return Status.NOT_FOUND
         if told.client is not client:
             return Status.PERMISSION_DENIED
-        silent = got.flag(Attr.NO_REPLY)
+        silent = got.attrs.get(Attr.NO_REPLY, b"")[:1] > b"\0"
         if not silent:
             ids = b"".join(b"\0\0\0\x08" + found.id.to_bytes(4, "big") for found in told.subscribers)
             attrs = {Attr.OBJID: told.id, Attr.SUBSCRIBERS: ids, Attr.STATUS: 0}
@@ -240,9 +235,11 @@ class Broker:
     # -- subscriptions ----------------------------------------------------------------------------------------------
 
     def _pair(self, client, got: Message) -> tuple[Object | None, Object | None, int]:
-        subscriber, target = (self.objects.get(got.number(attr)) for attr in (Attr.OBJID, Attr.TARGET))
-        if got.number(Attr.OBJID) is None or got.number(Attr.TARGET) is None:
+        if got.number(Attr.OBJID) is None or Attr.TARGET not in got.attrs:
             return None, None, Status.INVALID_ARGUMENT
+        # ubusd does not look how long this attribute is.
+        wanted = int.from_bytes(got.attrs[Attr.TARGET][:4], "big")
+        subscriber, target = self.objects.get(got.number(Attr.OBJID)), self.objects.get(wanted)
         if not subscriber:
             return None, None, Status.NOT_FOUND
         return subscriber, target, Status.OK if subscriber.client is client else Status.INVALID_ARGUMENT

@@ -5,10 +5,10 @@ Reference: openwrt/ubus `ubusd_event.c`, `ubusd_acl.c`, `ubusd_monitor.c`. They 
 
 import bisect
 
-from isdf.errors import FormatError
 from isdf.ubus import blobmsg, message
 from isdf.ubus.message import Attr, Message, Status
 
+from . import blob
 from .ubusd_acl import LISTEN, SEND, matching
 
 
@@ -38,33 +38,29 @@ class Own:
         """An object is no more, and hears nothing."""
         self.patterns = [pattern for pattern in self.patterns if pattern.listener is not gone]
 
-    def _arguments(self, got: Message, wanted: dict[str, type]) -> list | None:
-        try:
-            args = blobmsg.decode(got.attrs[Attr.DATA])
-        except (KeyError, FormatError):
-            return None
-        values = [args.get(name) for name in wanted]
-        return values if all(type(v) is kind for v, kind in zip(values, wanted.values(), strict=True)) else None
+    def _arguments(self, got: Message, wanted: dict[str, int]) -> list[bytes] | None:
+        values = blob.find(got.attrs.get(Attr.DATA, b""), wanted)
+        return None if None in values else values
 
     def _on_events(self, client, got: Message, method: str):
         if method == "register":
             return self._register(client, got)
         if method != "send":
             return Status.INVALID_COMMAND
-        args = self._arguments(got, {"id": str, "data": dict})
+        args = self._arguments(got, {"id": blobmsg.STRING, "data": blobmsg.TABLE})
         if args is None:
             return Status.INVALID_ARGUMENT
-        event, data = args
+        event, data = blob.text(args[0]), args[1]
         if event.startswith("ubus.") or not self._broker.acl.allows(client.who, event, SEND):
             return Status.PERMISSION_DENIED
         self._event(client, event, data)
         return Status.OK
 
     def _register(self, client, got: Message):
-        args = self._arguments(got, {"pattern": str, "object": int})
+        args = self._arguments(got, {"pattern": blobmsg.STRING, "object": blobmsg.INT32})
         if args is None:
             return Status.INVALID_ARGUMENT
-        pattern, id = args[0], args[1] & 0xFFFFFFFF
+        pattern, id = blob.text(args[0]), int.from_bytes(args[1], "big")
         if id < self.FIRST_ID:
             return Status.PERMISSION_DENIED
         listener = self._broker.objects.get(id)
@@ -76,9 +72,8 @@ class Own:
         bisect.insort(self.patterns, Pattern(pattern, listener), key=lambda known: known.key)
         return Status.OK
 
-    def _event(self, sender, event: str, data: dict) -> None:
+    def _event(self, sender, event: str, body: bytes) -> None:
         self._round += 1
-        body = blobmsg.encode(data)
         for pattern in matching(self.patterns, event.encode()):
             listener = pattern.listener
             if listener.client is not sender and listener.seen != self._round:
@@ -88,17 +83,17 @@ class Own:
                 self._broker.send(listener.client, message.INVOKE, self._event_seq, 0, attrs)
 
     def object_event(self, event: str, about) -> None:
-        self._event(None, event, {"id": _signed(about.id), "path": about.path})
+        self._event(None, event, blobmsg.encode({"id": _signed(about.id), "path": about.path}))
 
     def load_acl(self) -> None:
         if self._broker.acl.load():
-            self._event(None, "ubus.acl.sequence", {"sequence": self._broker.acl.sequence})
+            self._event(None, "ubus.acl.sequence", blobmsg.encode({"sequence": self._broker.acl.sequence}))
 
     def _on_acls(self, client, got: Message, method: str):
         if method != "query":
             return Status.INVALID_COMMAND
         found = []
-        for own in self._broker.objects.values():
+        for own in reversed(self._broker.objects.values()):
             if own.client is client and own.path is not None:
                 entries = [entry for entry in self._broker.acl.entries if entry.acl is not None]
                 for entry in matching(entries, own.path.encode()):

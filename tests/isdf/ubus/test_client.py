@@ -4,7 +4,7 @@ import pytest
 
 from isdf import ubus
 from isdf.errors import InvalidError, LimitError, UnavailableError
-from isdf.ubus import Method, Status, StatusError
+from isdf.ubus import Method, Status, StatusError, blobmsg, message
 from isdf.ubus.message import Attr
 
 
@@ -43,6 +43,10 @@ def served(connect, bus):
         connection.test.remove()
 
 
+def call_of(served, method):
+    return {Attr.OBJID: served.test.id, Attr.METHOD: method}
+
+
 @pytest.fixture
 def ask(connect, bus, until):
     """`ask(method, args)`: call `isdf.test` from another connection while the loop runs; (status, reply)."""
@@ -59,6 +63,16 @@ def ask(connect, bus, until):
 def test_a_call_brings_the_arguments_and_takes_the_answer_home(served, ask):
     args = {"name": "a", "rate": 1600000, "big": 1 << 40, "on": True, "none": None, "list": [1, {"x": 0.5}], "t": {}}
     assert ask("echo", args) == (0, {"args": args})
+
+
+def test_the_largest_call_arrives_although_ubusd_adds_to_it_who_calls(served, ask):
+    """Otherwise anybody who may call could end the connection of whom he calls."""
+    empty = len(message.pack(message.INVOKE, 1, 0, {**call_of(served, "echo"), Attr.DATA: blobmsg.encode({"x": ""})}))
+    text = "y" * (8 + blobmsg.MAX_SIZE - empty)
+    assert ask("nothing", {"x": text}) == (0, {})
+    with pytest.raises(StatusError, match="larger than the bus carries"):
+        ask("nothing", {"x": text + "yyyy"})
+    assert served.connected
 
 
 def test_the_handler_learns_who_calls(served, ask):

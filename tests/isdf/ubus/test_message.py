@@ -62,7 +62,7 @@ def test_a_stream_of_random_bytes_gives_messages_or_format_error(pieces):
         pass
 
 
-@pytest.mark.parametrize("header", ["010000000000000000000004", "000000000000000000000003", "000000000000000000100001"])
+@pytest.mark.parametrize("header", ["010000000000000000000004", "000000000000000000000003", "000000000000000000100401"])
 def test_a_header_of_another_version_or_an_impossible_length_is_refused(header):
     with pytest.raises(FormatError):
         Reader().feed(bytes.fromhex(header))

@@ -15,6 +15,7 @@ from .blobmsg import MAX_SIZE
 (HELLO, STATUS, DATA, PING, LOOKUP, INVOKE, ADD_OBJECT, REMOVE_OBJECT, SUBSCRIBE, UNSUBSCRIBE, NOTIFY, MONITOR) = range(
     12
 )
+MAX_ADDED = 1024  # bytes; two names, each of up to 256 bytes on Linux
 EVENT_OBJECT = 1  # ubusd's own object, methods `register` and `send`
 
 
@@ -85,8 +86,11 @@ _HEAD = struct.Struct(">BBHII")
 _U32 = struct.Struct(">I")
 
 
-def pack(type: int, seq: int, peer: int, attrs: dict[int, object]) -> bytes:
-    """A message on the wire. Values: int (32 bit), bool (8 bit), str, bytes as they are; None is left out."""
+def pack(type: int, seq: int, peer: int, attrs: dict[int, object], largest: int = MAX_SIZE) -> bytes:
+    """A message on the wire. Values: int (32 bit), bool (8 bit), str, bytes as they are; None is left out.
+
+    `StatusError` where it would have more than `largest` bytes after its header.
+    """
     out = bytearray(_HEAD.size)
     for attr, value in attrs.items():
         if value is None:
@@ -101,19 +105,22 @@ def pack(type: int, seq: int, peer: int, attrs: dict[int, object]) -> bytes:
         out += _U32.pack(attr << 24 | length)
         out += value
         out += bytes(-length % 4)
-    if len(out) - 8 > MAX_SIZE:
+    if len(out) - 8 > largest:
         raise StatusError(Status.NO_MEMORY, f"a message of {len(out)} bytes is larger than the bus carries")
     _HEAD.pack_into(out, 0, 0, type, seq, peer, len(out) - 8)
     return bytes(out)
 
 
 class Reader:
-    """Cuts the bytes of a stream into messages, however they were split or joined on the way."""
+    """Cuts the bytes of a stream into messages of up to `largest` bytes, however they were split or joined on the way.
 
-    __slots__ = ("_buffer",)
+    A call may be larger than its caller may send it: ubusd adds the caller's user and group and does not look again.
+    """
 
-    def __init__(self) -> None:
-        self._buffer = bytearray()
+    __slots__ = ("_buffer", "_largest")
+
+    def __init__(self, largest: int = MAX_SIZE + MAX_ADDED) -> None:
+        self._buffer, self._largest = bytearray(), largest
 
     def feed(self, data: bytes) -> list[Message]:
         """The messages that `data` completes; `FormatError` when the stream cannot be followed any further."""
@@ -123,7 +130,7 @@ class Reader:
         while size - pos >= 12:
             version, kind, seq, peer, word = _HEAD.unpack_from(buffer, pos)
             length = word & 0xFFFFFF
-            if version or not 4 <= length <= MAX_SIZE:
+            if version or not 4 <= length <= self._largest:
                 raise FormatError(f"a message of version {version} and {length} bytes is not one of this bus")
             if size - pos < 8 + length:
                 break
