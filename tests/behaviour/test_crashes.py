@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from openwrt.programs import program
 from premises.host import wait_until
 
 from . import router
@@ -111,7 +112,7 @@ def test_a_service_that_was_killed_is_started_again_and_keeps_its_leases(shop, h
 def test_a_bus_that_was_killed_leaves_all_as_it_was(shop, home, untouched):
     agent, service = process(home, AGENT), process(home, SERVICE)
     with untouched():
-        killed(home, "openwrt.ubusd")
+        killed(home, program("ubusd")[-1])
         wait_until(lambda: on_the_bus(home), 15, "the agent on the new bus")
     assert (process(home, AGENT), process(home, SERVICE)) == (agent, service)
     assert obeys(shop, home)

@@ -26,7 +26,12 @@ def home(shop):
 
 
 def test_the_pass_goes_on_until_its_end(home):
-    (service,) = router.status(home.router)["delivery"]["services"]
+    def services():
+        return router.status(home.router)["delivery"]["services"]
+
+    # Its class is there before it is, from the ledger.
+    wait_until(lambda: services()[0]["state"] != "starting", 20, "the service")
+    (service,) = services()
     assert (service["name"], service["state"], service["error"]) == ("pay-per-site", "running", None)
 
 

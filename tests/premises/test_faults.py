@@ -70,7 +70,8 @@ def test_a_pulled_plug_is_seen_by_the_router(net):
 def test_processes_are_killed_by_name_in_their_host_alone(net):
     first, second = net.home(1).router, net.home(2).router
     with first.popen(["sleep", "1234"]) as mine, second.popen(["sleep", "1234"]) as other:
-        wait_until(lambda: first.find("sleep 1234") and second.find("sleep 1234"), what="both to run")
+        # What starts them has the words, too, and no command line at all while it becomes `sleep`.
+        wait_until(lambda: all("sleep 1234" in router.processes().values() for router in (first, second)), what="both")
         assert len(first.kill("sleep 1234")) == 1
         assert mine.wait(5) == -signal.SIGKILL
         assert other.poll() is None
