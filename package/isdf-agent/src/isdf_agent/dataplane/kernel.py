@@ -8,9 +8,8 @@ queues go back. What is old: the rules first, then the worker waits for the queu
 
 from __future__ import annotations
 
-import logging
-
 from isdf.errors import KernelError
+from isdf.log import Log
 from isdf.model import Line
 
 from .link import LinkWorker
@@ -19,7 +18,7 @@ from .port import BASE, Change, Class, Counters, State, after
 from .ruleset import TABLE
 from .transition import Table, adopt_script, change_script, stale_script
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 class KernelDataplane:

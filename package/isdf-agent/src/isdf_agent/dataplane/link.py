@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import signal
 import socket
@@ -12,8 +11,9 @@ import sys
 import time
 
 from isdf.errors import KernelError
+from isdf.log import Log
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 TIMEOUT = 10.0  # seconds for one operation; on a 400 MHz MIPS the start alone takes two
 _TRIES = 3
 

@@ -6,7 +6,7 @@ keys. Tables are asked in the order of `Shape.rank`, so the order decides betwee
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from isdf.value import dataclass
 
 from .port import Match
 

@@ -6,10 +6,10 @@ For tests, for `option dataplane 'memory'`, and as the twin that the kernel's da
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 
 from isdf.errors import KernelError
 from isdf.model import Line
+from isdf.value import dataclass
 
 from .match_shape import shape_of
 from .port import BASE, Change, Counters, Match, State, after

@@ -6,11 +6,12 @@ not at all. `KernelDataplane` and `MemoryDataplane` speak this; policy knows not
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from isdf.model import Line, Rate
+from isdf.value import dataclass, field
 
 BASE = 1  # the id of the class of all WAN traffic that is in no other
 FIRST_ID, LAST_ID = 2, 255  # ids of service classes; 12 bits are what an HTB minor leaves beside 16 children
@@ -27,18 +28,14 @@ class Class:
     rate: Rate
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(namedtuple("Match", "proto local local_port remote remote_port", defaults=[None] * 5)):
     """Packets of both directions of a connection, seen from the customer: `local` is the LAN side. None: wildcard.
 
-    `proto` is the number; addresses are canonical text with the prefix length where it is not a single address.
+    `proto` is the number; addresses are canonical text with the prefix length where it is not a single address; ports
+    are `Ports`. A named tuple, because there are thousands of them in a dictionary at each change.
     """
 
-    proto: int | None = None
-    local: str | None = None
-    local_port: Ports | None = None
-    remote: str | None = None
-    remote_port: Ports | None = None
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from dataclasses import dataclass
 
 from pyroute2.iproute.linux import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -17,6 +16,7 @@ from pyroute2.netlink.rtnl import RTM_DELTCLASS, RTM_NEWQDISC, RTM_NEWTCLASS
 from pyroute2.netlink.rtnl.tcmsg import tcmsg
 
 from isdf.errors import KernelError
+from isdf.value import dataclass
 
 from .tree import MTU, ROOT, Leaf, Node
 

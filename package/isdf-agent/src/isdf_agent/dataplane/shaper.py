@@ -19,12 +19,12 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from pyroute2.iproute.linux import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from isdf.errors import KernelError
+from isdf.value import dataclass
 
 from . import queues, redirect
 from .port import BASE

@@ -8,7 +8,8 @@ survive an agent that was killed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from isdf.value import dataclass, field
 
 from . import ruleset
 from .match_shape import Shape

@@ -13,7 +13,7 @@ Reference: tc-htb(8), net/sched/sch_htb.c, tc-fq_codel(8), tc-cake(8).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from isdf.value import dataclass
 
 ROOT, LINE, INNER = 0x10000, 0x10001, 0x18000
 MTU = 1514

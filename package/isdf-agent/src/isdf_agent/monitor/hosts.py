@@ -6,17 +6,17 @@ get from another resolver. Nothing is read and no rule exists while nobody wants
 
 from __future__ import annotations
 
-import logging
 from typing import Protocol
 
 from isdf.errors import IsdfError
+from isdf.log import Log
 from isdf.loop import Loop, Timer
 
 from .analyzers import dns
 from .resolver import Addresses, Resolver
 from .sources.dns_tap import DnsTap, Rules
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 SOONEST, LATEST, RETRY = 30.0, 3600.0, 30.0  # seconds until a name is asked for again
 
 

@@ -6,18 +6,18 @@ The resolver of libc would block the agent's only thread, or need a second one. 
 
 from __future__ import annotations
 
-import logging
 import secrets
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
 from isdf.errors import FormatError, HostNotFoundError, IsdfError, UnavailableError
+from isdf.log import Log
 from isdf.model import parse_host
 
 from .analyzers import dns
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 RESOLV_CONF = Path("/etc/resolv.conf")
 TIMEOUTS = (1.0, 2.0)  # seconds to wait for each server, in the first and the second round
 MAX_SERVERS = 3

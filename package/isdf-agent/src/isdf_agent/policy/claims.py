@@ -31,7 +31,7 @@ class Claim(namedtuple("Claim", "local_port remote_port number lease")):
 
 
 def settle(claims: list[Claim]) -> tuple[dict[tuple[Ports | None, Ports | None], int], set[str]]:
-    """The class of each piece, by its local and its remote ports; and the leases of which some packet reaches its class.
+    """The class of each piece, by its local and its remote ports; and the leases that reach their class at all.
 
     `claims` come in the order in which they go before each other. `LimitError` where they are too many to settle.
     """

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from isdf.errors import InvalidError
 from isdf.model import parse_rate
+from isdf.value import dataclass, field
 
 VERBS = ("add_class", "add_class_member")
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from isdf.model import PROTOCOLS, Flow, Rate
+from isdf.value import dataclass, field
 
 from ..dataplane.port import Class, Match, Ports, State
 from .claims import Claim, settle

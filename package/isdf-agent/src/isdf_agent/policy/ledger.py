@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 from pathlib import Path
 from typing import Protocol
 
 from isdf.errors import InvalidError
+from isdf.log import Log
 from isdf.model import Flow, Rate
 
 from .leases import ClassLease, Held, MemberLease, member_id
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 FORMAT = 1
 
 

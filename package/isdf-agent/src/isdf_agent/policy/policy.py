@@ -10,13 +10,13 @@ Until then what the owner had stays, but what it asks for is not counted beside 
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from isdf.errors import InvalidError, IsdfError, KernelError, LimitError, NotFoundError, NotPermittedError
+from isdf.log import Log
 from isdf.model import Flow, Lease, Line, parse_name
+from isdf.value import replace
 
 from ..dataplane.port import FIRST_ID, LAST_ID, Dataplane, difference
 from . import hosts, report
@@ -25,7 +25,7 @@ from .grants import UNLIMITED, Grant, Limit
 from .leases import ClassLease, Compiled, Held, Key, MemberLease, compile_state, member_id
 from .line import check_line, left_of, rate_of
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 LOCAL = "local"  # root at the command line or in LuCI
 MAX_MEMBERS = 4096  # of all owners
 

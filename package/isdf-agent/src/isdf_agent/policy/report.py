@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 
 from isdf.model import Lease, Line
+from isdf.value import asdict
 
 from ..dataplane.port import BASE, Counters
 from .hosts import wanted

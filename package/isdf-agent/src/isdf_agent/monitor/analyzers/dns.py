@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import socket
 import struct
-from dataclasses import dataclass
 
 from isdf.errors import FormatError
+from isdf.value import dataclass
 
 A, CNAME, AAAA, IN = 1, 5, 28, 1
 NXDOMAIN = 3
