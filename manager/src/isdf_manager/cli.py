@@ -57,6 +57,9 @@ def parser() -> argparse.ArgumentParser:
     command("list", device_commands.device_list, "name all devices", device)
     show = command("show", device_commands.device_show, "what is known of a device", device)
     show.add_argument("name")
+    log = command("log", device_commands.device_log, "what a service printed last before it failed", device)
+    log.add_argument("name", metavar="device")
+    log.add_argument("service")
     remove = command("remove", device_commands.device_remove, "forget a device that has no services", device)
     remove.add_argument("name")
 

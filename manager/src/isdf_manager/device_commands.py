@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from isdf.errors import InvalidError
 from isdf.wire import PUSH_PORT
 
-from . import devices, signing, storage
+from . import devices, reports, signing, storage
 from . import status as status_
 from .clock import format_time
 from .commands import Parts, say
@@ -134,6 +134,21 @@ def device_show(parts: Parts, arguments: argparse.Namespace) -> None:
 def device_remove(parts: Parts, arguments: argparse.Namespace) -> None:
     parts.devices.remove(arguments.name)
     say(f"removed {arguments.name}; its router keeps what it has until its assignment expires")
+
+
+def device_log(parts: Parts, arguments: argparse.Namespace) -> None:
+    with parts.store.read() as connection:
+        devices.find(connection, arguments.name)
+        contact = storage.contact
+        report = connection.execute(sa.select(contact.c.report).where(contact.c.device == arguments.name)).scalar()
+    told = reports.told_by(report, arguments.name, arguments.service)
+    since = format_time(told["since"] or None, "an unknown time")
+    ended = "" if told["exit"] is None else f", exit status {told['exit']}"
+    say(f"{arguments.service} {told['version'] or ''} is {told['state']} since {since}{ended}")
+    if told["error"]:
+        say(told["error"])
+    if told["log"]:
+        say(told["log"].rstrip("\n"))
 
 
 def _enrolled(row: sa.Row) -> str:

@@ -23,6 +23,7 @@ from .clock import parse_length
 LIFE = 7 * 86400  # seconds until an assignment expires
 FEED_LIFE = 86400  # seconds after which a publication gets a new secret in the path of its feed
 KEPT = 5
+_MAX_REPORTED = 2**52  # nobody but its own router can lift the serial of a device, and not beyond what can be written
 
 # Each pull executes these; making them once halves what they cost.
 _DUE = sa.select(storage.device.c.serial, storage.device.c.renew_at, storage.device.c.signer).where(
@@ -55,7 +56,7 @@ class Publications:
         """Publish what `device` shall run as of `now` (Unix seconds), in the caller's transaction; its serial."""
         key = self._key()
         row = connection.execute(sa.select(storage.device).where(storage.device.c.name == device)).one()
-        serial = max(row.serial + 1, int(now * 1000))
+        serial = max(row.serial + 1, int(now * 1000), _reported(connection, device) + 1)
         feed, feed_since = row.feed, row.feed_since
         if not feed or not 0 <= now - feed_since < FEED_LIFE:
             feed, feed_since = secrets.token_hex(16), now
@@ -124,6 +125,12 @@ def wanted(connection: sa.Connection, device: str, now: float) -> list[sa.Row]:
 def newest(connection: sa.Connection, device: str) -> Served:
     """The newest publication of `device`, which must have one."""
     return Served(*connection.execute(_NEWEST, {"name": device}).one())
+
+
+def _reported(connection: sa.Connection, device: str) -> int:
+    """The serial that the router says it has, which is above ours where this database is an older copy."""
+    report = connection.execute(sa.select(storage.contact.c.report).where(storage.contact.c.device == device)).scalar()
+    return min(report["serial"], _MAX_REPORTED) if report else 0
 
 
 def _sign(message: bytes, key: usign.SecretKey) -> str:

@@ -1,20 +1,27 @@
 """Reports: what a router says that it runs, and what failed. Untrusted text: bounded, no control characters.
 
 {"serial": 1790000000000, "applied": true, "agent": "0.1.0", "uptime": 3600.5, "error": null,
- "services": [{"name": "pay-per-site", "version": "1.0.0", "state": "running", "since": 1790000001, "error": null}]}
+ "services": [{"name": "pay-per-site", "version": "1.0.0", "state": "running", "since": 1790000001, "error": null,
+               "exit": null, "log": ""}]}
+
+A router may have a higher serial than the database knows: the manager was restored from an older copy. That is told,
+and the next publication goes above it.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import math
 
 import sqlalchemy as sa
 
-from isdf.errors import FormatError
+from isdf.errors import FormatError, NotFoundError
 
-from . import storage
+from . import audit, storage
+from .clock import format_time
 
+log = logging.getLogger(__name__)
 MAX_SIZE = 64 << 10
 _MAX_SERVICES, _MAX_TEXT = 256, 2048
 
@@ -45,6 +52,7 @@ def store(connection: sa.Connection, device: str, report: dict, address: str, no
     """Keep `report` as the last word of `device`."""
     table = storage.contact
     failed = failure(report) is not None
+    _notice_ahead(connection, device, report["serial"])
     connection.execute(
         table.update()
         .where(table.c.device == device)
@@ -53,6 +61,39 @@ def store(connection: sa.Connection, device: str, report: dict, address: str, no
             failures=table.c.failures + int(failed),
         )
     )  # fmt: skip
+
+
+def _notice_ahead(connection: sa.Connection, device: str, serial: int) -> None:
+    known, before = connection.execute(
+        sa.select(storage.device.c.serial, storage.contact.c.report)
+        .join_from(storage.device, storage.contact)
+        .where(storage.device.c.name == device)
+    ).one()
+    if serial <= known:
+        return
+    connection.execute(storage.device.update().where(storage.device.c.name == device).values(renew_at=0))
+    if before is None or before["serial"] != serial:
+        log.warning("%s %s", device, ahead(serial, known))
+        audit.record(connection, "serve", "ahead", device, reported=serial, known=known)
+
+
+def ahead(serial: int, known: int) -> str:
+    """The sentence about a device that has the assignment `serial` where the database knows `known` at the most."""
+    had = format_time(known / 1000) if known else "none"
+    return (
+        f"ran ahead of this database: it has an assignment of {format_time(serial / 1000)}, the newest one here is of "
+        f"{had}; was an older copy restored? Look at what was sold since; its next pull brings it what is sold here"
+    )
+
+
+def told_by(report: dict | None, device: str, service: str) -> dict:
+    """What the last report says of `service`; `NotFoundError` where it says nothing."""
+    for told in (report or {"services": []})["services"]:
+        if told["name"] == service:
+            return told
+    raise NotFoundError(
+        f"{device} has reported nothing of {service!r}; 'isdf-manager status {device}' tells what it has"
+    )
 
 
 def failure(report: dict, service: str | None = None) -> str | None:
@@ -81,6 +122,8 @@ def _service(value: object) -> dict:
         "state": _text(value.get("state"), "state", 32),
         "since": _number(value.get("since") or 0, "since"),
         "error": None if error is None else _error(error)["detail"],
+        "exit": _exit(value.get("exit")),
+        "log": _lines(value.get("log") or ""),
     }
 
 
@@ -116,6 +159,18 @@ def _text(value: object, key: str, most: int = _MAX_TEXT) -> str:
         raise FormatError(f"the report's {key} is not text")
     # The end of an error output says more than its beginning.
     return "".join(c if c.isprintable() else " " for c in value[-most:]).strip()
+
+
+def _exit(value: object) -> int | None:
+    if value is not None and (type(value) is not int or not -(2**31) <= value < 2**31):
+        raise FormatError("the report has an exit status that is not a number")
+    return value
+
+
+def _lines(value: object) -> str:
+    if not isinstance(value, str):
+        raise FormatError("the report has a log that is not text")
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in value[-_MAX_TEXT:])
 
 
 def _no_constant(name: str) -> float:

@@ -43,9 +43,16 @@ def _device(connection: sa.Connection, row: sa.Row, orders: list, versions: dict
         "serial": row.serial,
         "pulled": row.pulled,
         "applied": report["serial"] if report["applied"] else None,
-        "error": reports.failure(report | {"services": []}),
+        "ahead": report["serial"] if report["serial"] > row.serial else None,
+        "error": _whole(report, row.serial),
         "services": services,
     }
+
+
+def _whole(report: dict, serial: int) -> str | None:
+    """What is wrong with the device as a whole, in words."""
+    ahead = reports.ahead(report["serial"], serial) if report["serial"] > serial else None
+    return "; ".join(filter(None, (ahead, reports.failure(report | {"services": []})))) or None
 
 
 def _sold(sold: sa.Row, version: str, running: dict | None, now: float) -> dict:

@@ -1,0 +1,108 @@
+"""Reports: the log of what failed, and devices that ran ahead of a database that was restored."""
+
+import json
+import logging
+import shutil
+
+import pytest
+
+from isdf.errors import FormatError
+from isdf_manager import reports
+
+
+@pytest.fixture
+def router(manager):
+    made = manager.router()
+    manager.ok("subscribe", "home1", "lane", "--config", "rate=1mbit", "--no-push")
+    made.pull()
+    return made
+
+
+def failed(**more) -> list[dict]:
+    told = {"name": "lane", "version": "1.0.0", "state": "failed", "since": 1790000000, "error": "it ended at once"}
+    return [told | {"exit": 1, "log": "Traceback:\n  line\tone\nImportError: foo\n"} | more]
+
+
+def test_the_log_of_a_service_that_failed_is_shown(manager, router):
+    router.report(services=failed(), applied=False)
+    assert manager.ok("device", "log", "home1", "lane") == (
+        "lane 1.0.0 is failed since 2026-09-21 14:13:20Z, exit status 1\nit ended at once\n"
+        "Traceback:\n  line one\nImportError: foo\n"
+    )
+
+
+def test_a_service_that_runs_has_no_log(manager, router):
+    router.report()
+    assert manager.ok("device", "log", "home1", "lane").startswith("lane 1.0.0 is running since 20")
+    assert "has reported nothing of 'film'" in manager.fails("device", "log", "home1", "film")
+    assert "device 'home9' is not known" in manager.fails("device", "log", "home9", "lane")
+    manager.ok("device", "add", "home2")
+    assert "home2 has reported nothing of 'lane'" in manager.fails("device", "log", "home2", "lane")
+
+
+def test_a_log_is_bounded_and_does_nothing_to_a_terminal():
+    body = {"serial": 1, "applied": False, "services": failed(log="\x1b[2J\x00x" * 1000 + "\r\nend\n", exit=-11)}
+    told = reports.parse(json.dumps(body).encode())["services"][0]
+    assert len(told["log"]) == 2048
+    assert told["log"].endswith(" \nend\n")
+    assert told["exit"] == -11
+    assert not set(told["log"]) & set("\x1b\x00\r")
+
+
+@pytest.mark.parametrize("wrong", [{"log": 1}, {"log": ["x"]}, {"exit": "1"}, {"exit": True}, {"exit": 2**40}])
+def test_what_is_no_log_and_no_exit_status_is_refused(wrong):
+    body = {"serial": 1, "applied": False, "services": failed(**wrong)}
+    with pytest.raises(FormatError):
+        reports.parse(json.dumps(body).encode())
+
+
+def restored(manager, router) -> int:
+    """Yesterday's database, and the serial that the router has."""
+    copy = manager.folder / "yesterday.db"
+    manager.ok("backup", copy)
+    manager.ok("configure", "home1", "lane", "rate=2mbit", "--no-push")
+    assert router.pull()
+    router.report()
+    for part in manager.applications:
+        part.close()
+    for file in manager.path.glob("manager.db*"):
+        file.unlink()
+    shutil.copy(copy, manager.path / "manager.db")
+    router.client = manager.client()
+    return router.assignment.serial
+
+
+def test_a_device_that_ran_ahead_of_a_restored_manager_is_named_and_heard(manager, router, caplog):
+    serial = restored(manager, router)
+    answer = router.request("GET", "/device/home1/assignment")
+    assert str(serial).encode() not in answer.data  # the router refuses what is older, and says so
+    refused = {"type": "refused", "title": "", "detail": "the serial is older"}
+    with caplog.at_level(logging.WARNING):
+        router.report(applied=False, error=refused)
+        router.report(applied=False, error=refused)
+    assert caplog.text.count("home1 ran ahead of this database: it has an assignment of ") == 1
+    assert "ran ahead of this database" in manager.ok("status")
+    assert manager.ok("audit").count("  ahead  home1  ") == 1
+    assert json.loads(manager.ok("status", "--json"))["devices"][0]["ahead"] == serial
+    assert router.pull()
+    assert router.assignment.serial > serial
+    assert router.runs() == {"lane": {"rate": "1mbit"}}
+    router.report()
+    assert "ahead" not in manager.ok("status")
+
+
+def test_what_is_sold_after_it_is_heard_though_the_clock_stands_before(world):
+    serial = world.assigned().serial + 10**8
+    body = {"serial": serial, "applied": True}
+    with world.store.write() as connection:
+        reports.store(connection, "home1", reports.parse(json.dumps(body).encode()), "192.0.2.1", world.clock())
+    world.orders.subscribe("home1", "lane", ["rate=1mbit"])
+    assert world.assigned().serial == serial + 1
+
+
+def test_a_router_that_lies_about_its_serial_harms_nobody_and_stays_heard(manager, router):
+    router.report(serial=2**53 - 1)
+    for rate in ("2mbit", "3mbit"):
+        manager.ok("configure", "home1", "lane", f"rate={rate}", "--no-push")
+        assert router.pull()
+        assert router.runs() == {"lane": {"rate": rate}}
