@@ -1,15 +1,11 @@
-"""The manager as it runs: gunicorn, the command line as a process, a push over UDP, signify on the feed."""
+"""The manager as it runs: its server, the command line as a process, a push over UDP, signify on the feed."""
 
 import json
-import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -18,10 +14,10 @@ import requests
 from isdf.formats import usign
 from openwrt import router as openwrt_router
 from openwrt.programs import choices, program
+from served import COMMAND, Served, wait_for
 from simulated_router import Listener, Router
 
 pytestmark = pytest.mark.system
-COMMAND = [sys.executable, "-c", "import sys; from isdf_manager.cli import main; sys.exit(main())"]
 HOOK = """\
 #!/bin/sh
 echo "$ISDF_VERB" >> {told}
@@ -38,69 +34,10 @@ exit $status
 """
 
 
-def wait_for(condition, seconds=15):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-    return found
-
-
-class Http:
-    """What `Router` needs of a client, over a real connection."""
-
-    def __init__(self, url):
-        self.url = url
-
-    def open(self, path, method, data, headers, environ_overrides):
-        answer = requests.request(method, self.url + path, data=data, headers=headers, timeout=10)
-        answer.data, answer.json = answer.content, answer.json() if answer.content.startswith(b"{") else None
-        return answer
-
-
-class Served:
-    """`isdf-manager serve` on a free port, and the command line beside it."""
-
-    def __init__(self, folder: Path):
-        with socket.socket(socket.AF_INET6) as sock:
-            sock.bind(("::1", 0))
-            self.port = sock.getsockname()[1]
-        self.folder, self.home = folder, folder / "home"
-        self.log = folder / "log"
-        self.process = None
-
-    def __call__(self, *words):
-        done = subprocess.run([*COMMAND, "--home", self.home, *words], capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def start(self):
-        words = [*COMMAND, "--home", self.home, "serve", "--listen", f"[::]:{self.port}"]
-        with self.log.open("a") as log:
-            self.process = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
-        wait_for(self.answers)
-
-    def answers(self):
-        try:
-            return requests.get(f"http://[::1]:{self.port}/health", timeout=5).ok
-        except requests.ConnectionError:
-            return False
-
-    def kill(self):
-        """As the power goes: all of it, at once."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self):
-        if self.process and self.process.poll() is None:
-            self.process.terminate()
-            assert self.process.wait(15) == 0
-
-
 @pytest.fixture
 def served(tmp_path, manager):
     made = Served(tmp_path)
-    made("init", "--url", f"http://[::1]:{made.port}")
+    made("init", "--url", made.url)
     hook, made.told = tmp_path / "home" / "hook", tmp_path / "told"
     hook.write_text(HOOK.format(told=made.told))
     hook.chmod(0o755)
@@ -119,7 +56,7 @@ def listener(served):
     served("device", "add", "home1", "--uci", served.folder / "isdf", "--line", "down=8000,up=8000",
            "--set", f"push_port={sock.getsockname()[1]}")  # fmt: skip
     assert (served.folder / "isdf").stat().st_mode & 0o777 == 0o600
-    router = Router((served.folder / "isdf").read_text(), Http(f"http://[::1]:{served.port}"))
+    router = Router((served.folder / "isdf").read_text(), served.http)
     router.pull()
     router.report()
     made = Listener(router, sock)
@@ -152,7 +89,7 @@ def test_both_families_reach_the_same_server(served):
 
 def test_signify_accepts_the_feed(served, listener):
     served("subscribe", "home1", "lane", "--config", "rate=200kBps", "--no-push")
-    url = f"http://[::1]:{served.port}{listener.router.feed}"
+    url = served.url + listener.router.feed
     for name in ("Packages", "Packages.sig"):
         (served.folder / name).write_bytes(requests.get(f"{url}/{name}", timeout=5).content)
     key = served.folder / "assignment.pub"

@@ -167,7 +167,7 @@ def audit_log(parts: Parts, arguments: argparse.Namespace) -> None:
 
 
 def serve(parts: Parts, arguments: argparse.Namespace) -> None:
-    from .server import Server  # gunicorn, which no other command needs
+    from .server import Server  # Granian, which no other command needs
 
     assert parts.home.keyring.assignment  # what is missing is said before the port is open
     listen = tuple(arguments.listen or parts.config.listen)

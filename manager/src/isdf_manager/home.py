@@ -39,7 +39,7 @@ threads: 16
 #   vpn: {{url: "https://core.example/isdf", key: a-long-secret}}
 """
 DATABASE = "# database: postgresql+psycopg://isdf@/isdf"
-KEYS = {"url", "tls", "listen", "threads", "workers", "trusted_proxies", "database", "provision"}
+KEYS = {"url", "tls", "listen", "threads", "trusted_proxies", "database", "provision"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,6 @@ class Config:
     tls: str | tuple[Path, Path] | None = None  # "none", or files of certificate and key; None: a certificate of ours
     listen: tuple[str, ...] = ("[::]:8080",)
     threads: int = 16
-    workers: int = 1
     trusted_proxies: tuple = ()
     database: str | None = None
     provision: dict[str, Hook] = field(default_factory=dict)
@@ -141,7 +140,6 @@ def parse_config(text: str, environment: dict, folder: Path) -> Config:
         tls=_tls(values.get("tls"), folder),
         listen=_texts("listen", values.get("listen", "[::]:8080")) or ("[::]:8080",),
         threads=_count("threads", values.get("threads", 16)),
-        workers=_count("workers", values.get("workers", 1)),
         trusted_proxies=tuple(map(_network, _texts("trusted_proxies", values.get("trusted_proxies", ())))),
         database=values.get("database"),
         provision=parse_hooks(values.get("provision") or {}, folder),

@@ -1,63 +1,117 @@
-"""`serve`: the application under gunicorn, with threads, on IPv6 and IPv4."""
+"""`serve`: the application under Granian, in this process, over TLS where the manager has a certificate."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import re
+import resource
+import signal
+import socket
 
-from gunicorn.app.base import BaseApplication
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
+from granian.http import HTTP1Settings
+from granian.server.embed import Server as Listener
 
-from isdf.errors import InvalidError
+from isdf.errors import FailedError, InvalidError, IsdfError
 
-from . import app
+from . import app, authority
+from .gateway import Gateway
 from .home import Config, Home
 
-_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]*):[0-9]{1,5}\Z|unix:.+\Z")
+log = logging.getLogger(__name__)
+_ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]*)):([0-9]{1,5})\Z")
+_CONNECTIONS = 8000  # at once, on each address; more wait in the kernel's queue
+_BACKLOG = 4096
+_HEADER_SECONDS = 10  # for the head of a request; as long may a connection be idle
+_HEADER_BYTES = 16384
+_END_SECONDS = 5.0  # for answers that are on their way at the end
+_LOOK = 5.0  # seconds between looks at the certificate
 
 
-class Server(BaseApplication):
-    """gunicorn without its command line and configuration files; `run()` returns when it was told to end."""
+class Server:
+    """`run()` serves `home` on the addresses `listen` until SIGTERM or SIGINT.
+
+    `InvalidError` names what is missing, or the address that cannot be had, before anything is open.
+    """
 
     def __init__(self, home: Home, config: Config, listen: tuple[str, ...]) -> None:
-        for address in listen:
-            if not _ADDRESS.match(address):
-                raise InvalidError(f"--listen {address!r} is not of the form '[::]:8080' or '127.0.0.1:8080'")
-        home.storage(config).close()  # what is missing is said before the workers start
-        self._home, self._config, self._listen = home, config, listen
-        super().__init__()
+        self._home, self._config = home, config
+        self._addresses = [_address(text) for text in listen]
+        home.storage(config).close()
+        self._certificate = self._read_certificate()
 
-    def load_config(self) -> None:
-        settings = {
-            "bind": list(self._listen),
-            "workers": self._config.workers,
-            "worker_class": "gthread",
-            "threads": self._config.threads,
-            "timeout": 60,
-            "graceful_timeout": 5,
-            "keepalive": 5,
-            "limit_request_line": 2048,
-            "limit_request_fields": 40,
-            "limit_request_field_size": 4096,
-            "accesslog": None,  # ours masks secrets
-            "errorlog": "-",
-            "loglevel": "warning",
-            "proc_name": "isdf-manager",
-            "control_socket_disable": True,
-            "post_worker_init": lambda worker: worker.app.schedule.start(),
-            "worker_exit": lambda _server, worker: worker.app.end(),
-        }
-        for name, value in settings.items():
-            if name in self.cfg.settings:  # older releases have no control socket
-                self.cfg.set(name, value)
-
-    def load(self) -> app.Application:
-        """In each worker: connections to the database do not survive a fork."""
+    def run(self) -> None:
         logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
-        self.application, self.schedule = app.make(self._home, self._config)
-        return self.application
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        application, schedule = app.make(self._home, self._config)
+        gateway = Gateway(application, self._config.threads)
+        schedule.start()
+        try:
+            asyncio.run(self._serve(gateway))
+        finally:
+            schedule.stop()
+            gateway.close()
+            application.close()
 
-    def end(self) -> None:
-        """In each worker, also one that did not get as far as `load`."""
-        if hasattr(self, "schedule"):
-            self.schedule.stop()
-            self.application.close()
+    async def _serve(self, gateway: Gateway) -> None:
+        """Listen until a signal; anew when the certificate is another one."""
+        told = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, told.set)
+        ending: list[asyncio.Task] = []
+        while not told.is_set():
+            certificate = self._certificate
+            listeners = [self._listener(gateway, *address) for address in self._addresses]
+            tasks = [asyncio.create_task(listener.serve()) for listener in listeners]
+            while not told.is_set() and self._certificate == certificate:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(told.wait(), _LOOK)
+                for task in tasks:
+                    if task.done():
+                        task.result()
+                        raise FailedError("the server stopped to listen")
+                self._look()
+            for listener in listeners:
+                listener.stop()
+            ending += tasks
+        await asyncio.wait(ending, timeout=_END_SECONDS)
+
+    def _listener(self, gateway: Gateway, host: str, port: int) -> Listener:
+        certificate, key = (self._certificate or (None, None))[:2]
+        return Listener(
+            gateway, host, port, interface=Interfaces.RSGI, http=HTTPModes.http1, websockets=False,
+            backlog=_BACKLOG, backpressure=_CONNECTIONS, log_enabled=False,
+            http1_settings=HTTP1Settings(header_read_timeout=_HEADER_SECONDS * 1000, max_buffer_size=_HEADER_BYTES),
+            ssl_cert=certificate, ssl_key=key, ssl_protocol_min=SSLProtocols.tls12,
+        )  # fmt: skip
+
+    def _look(self) -> None:
+        """Have the certificate that is in force now; a failure keeps the one before."""
+        try:
+            self._certificate = self._read_certificate()
+        except (IsdfError, OSError) as error:
+            log.error("the certificate stays as it is: %s", error)
+
+    def _read_certificate(self) -> tuple | None:
+        """The files of certificate and key, and when they changed; None: plain http."""
+        files = authority.server_certificate(self._home, self._config)
+        return files and (*files, *(file.stat().st_mtime_ns for file in files))
+
+
+def _address(text: str) -> tuple[str, int]:
+    """The address and the port of `text`, free to listen on."""
+    match = _ADDRESS.match(text)
+    if not match:
+        raise InvalidError(f"--listen {text!r} is not of the form '[::]:8080' or '127.0.0.1:8080'")
+    try:
+        found = socket.getaddrinfo(match[1] or match[2] or "::", int(match[3]), type=socket.SOCK_STREAM)[0]
+        # Granian shares a port with whoever else does, without a word: two managers would.
+        with socket.socket(found[0], found[1]) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(found[4])
+    except (OSError, OverflowError) as error:
+        raise InvalidError(f"--listen {text!r} cannot be had: {getattr(error, 'strerror', error)}") from None
+    return found[4][:2]
