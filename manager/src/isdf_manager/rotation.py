@@ -10,9 +10,9 @@ import os
 import time
 from pathlib import Path
 
-from isdf import value
 from isdf.errors import InvalidError
 from isdf.formats import keys, usign
+from isdf.value import replace
 
 from . import authority, signing
 from .authority import Authority
@@ -64,7 +64,7 @@ def finish_authority(ring: Keyring, catalogue: usign.SecretKey) -> keys.Keys:
 
 def _put(ring: Keyring, catalogue: usign.SecretKey, **changes: str) -> keys.Keys:
     old = ring.read().keys
-    new = value.replace(old, version=_version(old.version), **changes)
+    new = replace(old, version=_version(old.version), **changes)
     signing.replace(ring.path("statement"), _signed(new, catalogue), 0o644)
     _tidy(ring)
     return new

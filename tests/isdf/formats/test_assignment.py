@@ -1,6 +1,5 @@
 """The assignment: one form, byte for byte, and no other is read."""
 
-import dataclasses
 import json
 
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 from isdf.errors import FormatError
 from isdf.formats import assignment, usign
 from isdf.formats.assignment import Assignment, Entry
+from isdf.value import replace
 
 SIGNATURE = usign.Signature(bytes(8), bytes(64)).line
 ENTRY = Entry(
@@ -30,7 +30,7 @@ json_values = st.recursive(
 )  # fmt: skip
 configs = st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=8), json_values, max_size=4)
 entries = st.builds(
-    lambda name, config, since, length, priority: dataclasses.replace(
+    lambda name, config, since, length, priority: replace(
         ENTRY, name=name, package=f"isdf-service-{name}", config=config, since=since,
         until=None if length is None else since + length, priority=priority,
     ),
@@ -38,7 +38,7 @@ entries = st.builds(
     st.none() | st.integers(1, 10**6), st.integers(-100, 100),
 )  # fmt: skip
 assignments = st.lists(entries, max_size=3, unique_by=lambda entry: entry.name).map(
-    lambda services: dataclasses.replace(GOOD, services=tuple(services))
+    lambda services: replace(GOOD, services=tuple(services))
 )
 
 
@@ -56,7 +56,7 @@ def test_its_bytes_are_these():
 
 
 def test_two_newlines_keep_it_away_from_usigns_fault():
-    data = assignment.dump(dataclasses.replace(GOOD, services=(dataclasses.replace(ENTRY, config={"site": "a" * 69}),)))
+    data = assignment.dump(replace(GOOD, services=(replace(ENTRY, config={"site": "a" * 69}),)))
     assert data.endswith(b"}\n\n\n")
     assert (64 + len(data)) % 128 == 112
 
@@ -165,7 +165,7 @@ def test_any_other_form_is_refused(data):
 )  # fmt: skip
 def test_a_service_that_cannot_be_is_refused(change):
     with pytest.raises(FormatError):
-        dataclasses.replace(ENTRY, **change)
+        replace(ENTRY, **change)
 
 
 @pytest.mark.parametrize(
@@ -178,10 +178,10 @@ def test_a_service_that_cannot_be_is_refused(change):
 )  # fmt: skip
 def test_an_assignment_that_cannot_be_is_refused(change):
     with pytest.raises(FormatError):
-        dataclasses.replace(GOOD, **change)
+        replace(GOOD, **change)
 
 
 @pytest.mark.parametrize("config", [{"a": float("nan")}, {"a": {1, 2}}, {"a": b""}])
 def test_a_configuration_that_is_not_json_is_not_written(config):
     with pytest.raises(FormatError):
-        assignment.dump(dataclasses.replace(GOOD, services=(dataclasses.replace(ENTRY, config=config),)))
+        assignment.dump(replace(GOOD, services=(replace(ENTRY, config=config),)))

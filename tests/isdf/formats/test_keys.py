@@ -1,7 +1,6 @@
 """The keys statement: one form, byte for byte, and no other is read."""
 
 import base64
-import dataclasses
 import json
 
 import pytest
@@ -12,6 +11,7 @@ from isdf.errors import FormatError
 from isdf.formats import keys, usign
 from isdf.formats.keys import Keys
 from isdf.formats.usign import PublicKey
+from isdf.value import replace
 
 
 def pem(body: bytes) -> str:
@@ -111,9 +111,9 @@ def test_any_other_form_is_refused(data):
 )  # fmt: skip
 def test_a_statement_that_cannot_be_is_refused(change):
     with pytest.raises(FormatError):
-        dataclasses.replace(GOOD, **change)
+        replace(GOOD, **change)
 
 
 def test_it_has_a_largest_size():
     with pytest.raises(FormatError, match="65536 are allowed"):
-        keys.dump(dataclasses.replace(GOOD, authority=pem(bytes(1000)) * 50))
+        keys.dump(replace(GOOD, authority=pem(bytes(1000)) * 50))

@@ -1,13 +1,12 @@
 """The look into a package: what a service may be, and each thing that it may not."""
 
-import dataclasses
-
 import pytest
 
 from isdf.errors import FormatError
 from isdf.formats import ipk
 from isdf.formats.ipk import File
 from isdf.formats.service_package import check_service_package
+from isdf.value import replace
 
 FOLDER = "/usr/lib/isdf/services/x"
 FILES = [File(f"{FOLDER}/service.py", 0o644, b"print()\n"), File(f"{FOLDER}/service.json", 0o644, b"{}\n")]
@@ -33,7 +32,7 @@ def test_all_of_openwrts_own_fields_pass():
         "LicenseFiles": "LICENSE", "Section": "net", "SourceDateEpoch": "1790000000", "URL": "https://isp.example/",
         "CPE-ID": "cpe:/a:x", "Maintainer": "ISP <noc@isp.example>",
     }  # fmt: skip
-    check_service_package(dataclasses.replace(GOOD, control={**GOOD.control, **more}), "x")
+    check_service_package(replace(GOOD, control={**GOOD.control, **more}), "x")
 
 
 @pytest.mark.parametrize("name", ["y", "x2", ""])
@@ -58,14 +57,14 @@ def test_a_package_of_another_service_is_refused(name):
 )  # fmt: skip
 def test_other_control_fields_are_refused(field, value):
     with pytest.raises(FormatError):
-        check_service_package(dataclasses.replace(GOOD, control={**GOOD.control, field: value}), "x")
+        check_service_package(replace(GOOD, control={**GOOD.control, field: value}), "x")
 
 
 @pytest.mark.parametrize("field", ["Package", "Architecture", "Require-User", "Version"])
 def test_a_missing_field_is_refused(field):
     control = {name: value for name, value in GOOD.control.items() if name != field}
     with pytest.raises(FormatError):
-        check_service_package(dataclasses.replace(GOOD, control=control), "x")
+        check_service_package(replace(GOOD, control=control), "x")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +83,7 @@ def test_a_missing_field_is_refused(field):
 )
 def test_any_script_but_the_standard_ones_is_refused(script, body):
     with pytest.raises(FormatError, match="not OpenWrt's standard one"):
-        check_service_package(dataclasses.replace(GOOD, scripts={**GOOD.scripts, script: body}), "x")
+        check_service_package(replace(GOOD, scripts={**GOOD.scripts, script: body}), "x")
 
 
 @pytest.mark.parametrize(
@@ -116,4 +115,4 @@ def test_any_script_but_the_standard_ones_is_refused(script, body):
 )
 def test_any_file_but_its_own_plain_ones_is_refused(file):
     with pytest.raises(FormatError, match="isdf-service-x"):
-        check_service_package(dataclasses.replace(GOOD, files=(*GOOD.files, file)), "x")
+        check_service_package(replace(GOOD, files=(*GOOD.files, file)), "x")

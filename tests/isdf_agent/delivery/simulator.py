@@ -3,7 +3,6 @@
 After python-tuf's `repository_simulator`: tests change a field and see what a router makes of it.
 """
 
-import dataclasses
 import functools
 import hashlib
 import json
@@ -13,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from isdf.formats import assignment as wire
 from isdf.formats import ipk, opkg_index, usign
+from isdf.value import replace
 
 NOW = 1_800_000_000
 DEVICE = "home1"
@@ -89,7 +89,7 @@ class Operator:
         return self.entries[name]
 
     def configure(self, name: str, **fields) -> wire.Entry:
-        self.entries[name] = dataclasses.replace(self.entries[name], **fields)
+        self.entries[name] = replace(self.entries[name], **fields)
         self.serial += 1
         return self.entries[name]
 

@@ -1,7 +1,5 @@
 """What a pull believes and what it refuses, each with the reason that a person reads."""
 
-import dataclasses
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +7,7 @@ from simulator import NOW, Operator, make_key, service_package, verify
 
 from isdf.errors import FormatError, IsdfError, RefusedError, SignatureError
 from isdf.formats import ipk
+from isdf.value import asdict
 from isdf_agent.delivery.trusted import PACKAGE_MAX, Trusted
 
 
@@ -211,4 +210,4 @@ def test_a_refusal_leaves_what_was_believed_before(operator):
     with pytest.raises(RefusedError):
         router.accept_assignment(operator.assignment(device="home2"))
     assert router.assignment == before
-    assert dataclasses.asdict(router.assignment) == dataclasses.asdict(operator.statement())
+    assert asdict(router.assignment) == asdict(operator.statement())

@@ -6,9 +6,9 @@ Its form is that of `statement`; on the wire it stands behind its signature (`us
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 
 from ..errors import FormatError
+from ..value import dataclass, field
 from . import statement, usign
 
 MAX_SIZE = 1 << 20

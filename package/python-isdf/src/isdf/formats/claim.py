@@ -11,9 +11,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from dataclasses import dataclass
 
 from ..errors import InvalidError
+from ..value import dataclass
 from .usign import PublicKey
 
 TOKEN_SIZE = FINGERPRINT_SIZE = 10  # bytes

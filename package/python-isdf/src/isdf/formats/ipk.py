@@ -7,9 +7,9 @@ What is built of the same input is the same byte for byte (on one version of zli
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from ..errors import FormatError, InvalidError
+from ..value import dataclass
 from . import gz, stanza, tar
 from .tar import File
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass
 
 from ..errors import FormatError
+from ..value import dataclass
 from . import statement, usign
 
 MAX_SIZE = 64 << 10

@@ -7,9 +7,8 @@ in two ways (other formats, a regular file with a link's target, numbers that ar
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..errors import FormatError, InvalidError
+from ..value import dataclass
 
 _BLOCK, _RECORD = 512, 10240
 _MAGIC = b"ustar  \0"

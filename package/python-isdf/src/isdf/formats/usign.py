@@ -17,9 +17,9 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ..errors import FormatError, InvalidError, SignatureError
+from ..value import dataclass
 
 _HEADER = "untrusted comment: "
 _MAX_COMMENT, _MAX_TEXT = 500, 1000  # bytes; signify reads 1024
