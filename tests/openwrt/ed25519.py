@@ -1,7 +1,7 @@
 """Ed25519 in a page of plain Python, for the stand-in `usign`: it starts quickly, and keeps no secret from its host.
 
-Reference: RFC 8032, section 5.1. Points are extended homogeneous coordinates (X, Y, Z, T) with x = X/Z, y = Y/Z,
-x * y = T/Z. Not constant in time: for development alone.
+Reference: RFC 8032, section 5.1; usign `edsign.c`. Points are extended homogeneous coordinates (X, Y, Z, T) with
+x = X/Z, y = Y/Z, x * y = T/Z. Not constant in time: for development alone.
 """
 
 from hashlib import sha512
@@ -28,10 +28,13 @@ def sign(seed, message):
 
 
 def verify(public, signature, message):
-    """Whether `signature` (64 bytes) is of `message` by `public` (32 bytes)."""
-    key = _decode(public)
+    """Whether `signature` (64 bytes) is of `message` by `public` (32 bytes).
+
+    As with usign, and against RFC 8032, a number may be larger than it need be: who has one signature can make others.
+    """
+    key, head = _decode(public), _decode(signature[:32])
     scalar = int.from_bytes(signature[32:], "little")
-    if key is None or len(signature) != 64 or scalar >= ORDER:
+    if key is None or head is None or len(signature) != 64:
         return False
     challenge = _integer(sha512(signature[:32] + public + message)) % ORDER
     # R = S*B - k*A, both multiples at once: each bit costs one doubling and at most one addition.
@@ -43,7 +46,7 @@ def verify(public, signature, message):
         term = terms[(scalar >> bit & 1) | (challenge >> bit & 1) << 1]
         if term:
             point = _add(point, term)
-    return _encode(point) == signature[:32]
+    return _encode(point) == _encode(head)
 
 
 def _integer(digest):
@@ -91,13 +94,13 @@ def _decode(data):
     """The point of its 32 bytes, None if there is none."""
     value = int.from_bytes(data, "little")
     y, sign_of_x = value & (2**255 - 1), value >> 255
-    if len(data) != 32 or y >= P:
+    if len(data) != 32:
         return None
     square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
     x = pow(square, (P + 3) // 8, P)
     if (x * x - square) % P:
         x = x * _SQRT_MINUS_ONE % P
-    if (x * x - square) % P or (x == 0 and sign_of_x):
+    if (x * x - square) % P:
         return None
     if x & 1 != sign_of_x:
         x = P - x

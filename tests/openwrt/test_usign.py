@@ -2,11 +2,13 @@
 
 import subprocess
 import time
+from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from isdf.formats import usign as usign_format
+from openwrt import ed25519
 from openwrt.programs import choices
 
 pytestmark = pytest.mark.system
@@ -100,6 +102,43 @@ def test_messages_and_keys_pass_through_pipes(signed, program):
     assert usign(signed, *verify, program=program, input="") == (1, "", "verification failed\n")
     status, text, _ = usign(signed, "-S", "-m", "message", "-s", "key.sec", "-x", "-", program=program)
     assert (status, text) == (0, (signed / "message.sig").read_text())
+
+
+def test_who_has_one_signature_can_make_others(signed, program):
+    """So the bytes of a signature are nobody's name: usign does not ask for the smallest number, as RFC 8032 would."""
+    signature = usign_format.Signature.parse((signed / "message.sig").read_text())
+    number = int.from_bytes(signature.signature[32:], "little") + ed25519.ORDER
+    other = replace(signature, signature=signature.signature[:32] + number.to_bytes(32, "little"))
+    (signed / "message.sig").write_text(other.dump())
+    assert usign(signed, "-V", "-m", "message", "-p", "key.pub", program=program) == (0, "", "OK\n")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        (b" comment", b" c\0mment", "Failed to decode public key\n"),  # a NUL hides the end of the first line
+        (b"comment: ", b"comment: " + b"x" * 600, ""),
+        (b"RW", b" R\r\nW\t", ""),
+        (b"RW", b"RW\0", "Failed to decode public key\n"),
+        (b"RW", b"RW=", "Failed to decode public key\n"),
+        (b"\nRW", b"RW", "Failed to decode public key\n"),
+        (b"RW", b" " * 480 + b"RW", "Failed to decode public key\n"),  # it reads 510 bytes
+    ],
+)
+def test_a_keys_file_is_read_as_c_reads_it(signed, program, old, new, complaint):
+    (signed / "key.pub").write_bytes((signed / "key.pub").read_bytes().replace(old, new, 1))
+    status, _, errors = usign(signed, "-V", "-m", "message", "-p", "key.pub", program=program)
+    assert (status, errors) == ((1, complaint) if complaint else (0, "OK\n"))
+
+
+def test_bits_that_say_nothing_are_refused(signed, program):
+    """The last letter of a signature's base64 has four bits too many."""
+    text = (signed / "message.sig").read_text()
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    other = letters[letters.index(text[-3]) | 1]
+    assert other != text[-3]
+    (signed / "message.sig").write_text(f"{text[:-3]}{other}=\n")
+    assert usign(signed, "-V", "-m", "message", "-p", "key.pub", program=program)[2] == "Failed to decode signature\n"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ a push to its effect. Reference: usign `main.c`.
 """
 
 import binascii
+import io
 import os
 import sys
 
@@ -125,16 +126,23 @@ def _open(name, quiet=False):
 
 def _decoded(name, size, complaint, quiet=False, magic=b"Ed"):
     """What stands in base64 below the first line of the file `name`, `size` bytes."""
-    _, newline, text = _open(name, quiet).partition(b"\n")
-    if not newline:
-        raise _End("Premature end of file")
+    text = b"".join(_below_the_first_line(_open(name, quiet)).split())
     try:
-        data = binascii.a2b_base64(b"".join(text[:509].split()), strict_mode=True)
+        data = binascii.a2b_base64(text, strict_mode=True)
     except binascii.Error:
         data = b""
-    if len(data) != size or not data.startswith(magic):
+    if len(data) != size or not data.startswith(magic) or binascii.b2a_base64(data, newline=False) != text:
         raise _End(complaint)
     return data
+
+
+def _below_the_first_line(content):
+    """As C reads it: in pieces of up to 510 bytes, and up to a NUL. So a NUL hides the end of its line."""
+    pieces = io.BytesIO(content)
+    while piece := pieces.readline(510):
+        if b"\n" in piece.partition(b"\0")[0]:
+            return pieces.read(510).partition(b"\0")[0]
+    raise _End("Premature end of file")
 
 
 def _write(values, letter, comment, data):
