@@ -57,7 +57,7 @@ def fails(isp, *words: str, status: int = 1) -> str:
     [
         (("subscribe", "home7", "film"), 1, "device 'home7' is not known"),
         (("subscribe", "home1", "flim"), 1, "service 'flim' is not published; published are film, other, pay-per-site"),
-        (("subscribe", "home1", "other", "--config", "rate=0"), 2, "'rate': rate 0.0 is outside 8 kbit/s"),
+        (("subscribe", "home1", "other", "--config", "rate=0"), 2, "'rate': rate '0' is outside 8 kbit/s"),
         (("subscribe", "home1", "film"), 1, "home1 has film already"),
         (("configure", "home1", "film", "rate=fast"), 2, "'rate': rate 'fast' is not a number of bit/s"),
         (("configure", "home1", "other", "rate=1mbit"), 1, "home1 does not have 'other'"),

@@ -18,8 +18,8 @@ anything = st.one_of(
     st.sampled_from(["9" * 5000, "x" * 5000, 10**400, -(10**5000), 10**5000, {"x" * 5000: 1}, ["\ud800"], "\ud800"]),
 )  # fmt: skip
 PARSERS = [
-    model.parse_rate, model.parse_name, model.parse_host, model.parse_address, model.parse_ports, model.parse_proto,
-    model.parse_device,
+    model.parse_rate, model.parse_name, model.parse_service, model.parse_host, model.parse_address, model.parse_ports,
+    model.parse_proto, model.parse_device,
 ]  # fmt: skip
 
 addresses = st.one_of(
@@ -84,6 +84,22 @@ def test_a_rate_is_shown_in_kilobytes(bits):
 def test_what_is_no_name(name):
     with pytest.raises(InvalidError, match="class name"):
         model.parse_name(name, "class name")
+
+
+@pytest.mark.parametrize("name", ["", "-a", "1a", "a.b", "a_b", "A", "a" * 28, "a\n", "ä", None, 1])
+def test_what_is_no_service(name):
+    with pytest.raises(InvalidError, match="1 to 27 of a-z"):
+        model.parse_service(name)
+
+
+def test_the_user_of_the_longest_service_is_one_that_linux_takes():
+    assert len("isdf-" + model.parse_service("a" * 27)) == 32
+
+
+@pytest.mark.parametrize("rate", ["0", "0kbit", "7kbit", 7, "200gbit"])
+def test_a_rate_out_of_range_is_told_as_it_was_given(rate):
+    with pytest.raises(InvalidError, match=f"rate {rate!r} is outside"):
+        model.parse_rate(rate)
 
 
 @given(hosts)

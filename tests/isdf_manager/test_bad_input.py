@@ -33,7 +33,7 @@ def test_unknown_service(home1):
     [
         ([], "'rate' is missing: it takes a rate such as '200kBps' or '1600kbit'"),
         (["rate=fast"], "'rate': rate 'fast' is not a number of bit/s or text such as '1600kbit' or '200kBps'"),
-        (["rate=0"], "'rate': rate 0.0 is outside 8 kbit/s to 100 Gbit/s"),
+        (["rate=0"], "'rate': rate '0' is outside 8 kbit/s to 100 Gbit/s"),
         (["rate=1mbit", "colour=red"], "the configuration has no key 'colour'; it has rate, sites, night"),
         (["rate=1mbit", "sites=b..c"],
          "'sites[0]': host 'b..c' is not a domain name such as 'tv.example' or '*.tv.example'"),
@@ -86,7 +86,7 @@ def test_a_folder_that_is_no_service(manager, tmp_path):
         (
             "name: lane",
             "name: Lane!",
-            "'name' is 'Lane!'; it takes up to 27 of a-z, 0-9 and '-' that begin with a letter",
+            "'name': service 'Lane!' is not 1 to 27 of a-z, 0-9 and '-' that begin with a letter",
         ),
         ("name: lane", "title2: lane", "it has no key 'title2'; it has name, version, title"),
         ("name: lane\n", "", "'name' is missing: it takes text"),
@@ -176,6 +176,9 @@ def test_a_device_that_is_there_or_cannot_be(home1, tmp_path):
     assert "is not 1 to 32 of" in home1.fails("device", "add", "Home/1", status=2)
     assert "--line lacks up" in home1.fails("device", "add", "home2", "--line", "down=8000", status=2)
     assert "--line has 'speed'" in home1.fails("device", "add", "home2", "--line", "speed=8000", status=2)
+    assert "--line down=0: rate '0kbit' is outside 8 kbit/s" in home1.fails(
+        "device", "add", "home2", "--line", "down=0,up=8", status=2
+    )
     assert "base_down is more than" in home1.fails(
         "device", "add", "home2", "--line", "down=8,up=8,base_down=9", status=2
     )

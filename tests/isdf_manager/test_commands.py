@@ -1,7 +1,10 @@
 """The commands that tell and keep: devices and their configuration, status, audit, backup; and modes of files."""
 
 import json
+import shlex
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -90,6 +93,18 @@ def test_status_tells_of_what_runs_on_though_it_is_cancelled(manager):
     router.report()
     manager.ok("unsubscribe", "home1", "lane", "--no-push")
     assert "no longer sold; ends at its next pull" in manager.ok("status")
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("words", ["device list", "status", "--help", "audit"])
+def test_a_reader_that_has_enough_is_no_error(manager, words):
+    for number in range(1, 6):
+        manager.ok("device", "add", f"home{number}")
+    program = "import sys, isdf_manager.cli as c; sys.exit(c.main())"
+    command = [sys.executable, "-c", program, "--home", str(manager.path)]
+    line = f"{shlex.join(command)} {words} | true"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_every_change_is_in_the_audit_log(manager):

@@ -18,7 +18,7 @@ from werkzeug.routing import Map, Rule
 from isdf.errors import IsdfError, NotFoundError, RefusedError
 from isdf.formats import opkg_index
 
-from . import enrolment, metrics, problems, publications, reports, storage
+from . import catalogue, enrolment, metrics, problems, publications, reports, storage
 from .accesslog import AccessLog
 from .authentication import Authentication, feed_is_open
 from .home import Config, Home
@@ -167,8 +167,7 @@ def _file(connection: sa.Connection, row: sa.Row, name: str) -> bytes | None:
         return opkg_index.compress(row.packages)
     if name == "Packages.sig":
         return row.signature.encode()
-    query = sa.select(storage.package.c.data).where(storage.package.c.id == row.files.get(name))
-    return connection.execute(query).scalar()
+    return catalogue.content(connection, row.files[name]) if name in row.files else None
 
 
 def _json(value: dict) -> Response:

@@ -6,16 +6,17 @@ What is published never changes: routers hold its hash. A changed service is a n
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from isdf.errors import ConflictError, FormatError, InvalidError, NotFoundError
+from isdf.errors import ConflictError, FailedError, FormatError, InvalidError, NotFoundError
 from isdf.formats import assignment, ipk, opkg_index, service_package, usign
 
-from . import audit, manifest, signing, storage
+from . import audit, configuration, manifest, schema, signing, storage
 
 _STAYS_BEHIND = {"Makefile", "service.yaml", "controller.py", "__pycache__"}
 _MAX_BYTES, _MAX_FILES = 1 << 20, 256
@@ -101,8 +102,8 @@ class Catalogue:
     def publish(self, folder: Path, key: usign.SecretKey, now: float) -> Published:
         """Pack, sign and add the service in `folder`; all who have it get the new version with their next pull.
 
-        `InvalidError` for a folder that is no service, `ConflictError` for a version that is there with other content
-        or below the newest.
+        `InvalidError` for a folder that is no service, `ConflictError` for a version that is there with other content,
+        is below the newest, or does not take a configuration that is sold.
         """
         described, data = pack(folder)
         name, version = described["name"], described["version"]
@@ -121,15 +122,12 @@ class Catalogue:
             rows = connection.execute(sa.select(table).where(table.c.service == name).order_by(table.c.id.desc())).all()
             for old in rows:
                 if old.version == version:
-                    if _content(old.data) == _content(data):
-                        return Published(name, version, old.filename, old.size, False)
-                    raise ConflictError(
-                        f"{name} {version} is published already with other content; raise 'version' in service.yaml"
-                    )
+                    return self._again(connection, old, data)
             if rows and manifest.version_key(rows[0].version) > manifest.version_key(version):
                 raise ConflictError(
                     f"{name} {version} is below {rows[0].version}, which is published; raise 'version' in service.yaml"
                 )
+            _fits_what_is_sold(connection, name, version, described["configuration"])
             connection.execute(table.insert().values(row))
             holders = sa.select(storage.order.c.device).where(
                 storage.order.c.service == name, storage.order.c.state == "active"
@@ -137,6 +135,22 @@ class Catalogue:
             connection.execute(storage.device.update().where(storage.device.c.name.in_(holders)).values(renew_at=0))
             audit.record(connection, self._who, "publish", service=name, version=version, sha256=digest)
         return result
+
+    def _again(self, connection: sa.Connection, old: sa.Row, data: bytes) -> Published:
+        """The version `old` is published with `data` once more: nothing, or its bytes are mended."""
+        what = f"{old.service} {old.version}"
+        if hashlib.sha256(old.data).hexdigest() == old.sha256:
+            if _content(old.data) != _content(data):
+                raise ConflictError(f"{what} is published already with other content; raise 'version' in service.yaml")
+            return Published(old.service, old.version, old.filename, old.size, False)
+        if hashlib.sha256(data).hexdigest() != old.sha256:
+            raise ConflictError(
+                f"{what} is damaged in the database, and this folder does not make the same bytes; "
+                "restore a backup, or raise 'version' in service.yaml"
+            )
+        connection.execute(storage.package.update().where(storage.package.c.id == old.id).values(data=data))
+        audit.record(connection, self._who, "mend", service=old.service, version=old.version)
+        return Published(old.service, old.version, old.filename, old.size, True)
 
 
 def newest(connection: sa.Connection, service: str) -> sa.Row:
@@ -151,6 +165,49 @@ def newest(connection: sa.Connection, service: str) -> sa.Row:
         f"service {service!r} is not published; "
         + (f"published are {', '.join(known)}" if known else "publish its folder first: isdf-manager publish FOLDER")
     )
+
+
+def content(connection: sa.Connection, package: int) -> bytes:
+    """The bytes of the package with this id; `FailedError` where they are not those that were published."""
+    table = storage.package
+    query = sa.select(table.c.service, table.c.version, table.c.sha256, table.c.data).where(table.c.id == package)
+    row = connection.execute(query).one()
+    if hashlib.sha256(row.data).hexdigest() != row.sha256:
+        raise FailedError(
+            f"the package of {row.service} {row.version} is damaged in the database (its bytes have another SHA-256); "
+            "mend it by publishing its folder again, or publish a higher version"
+        )
+    return row.data
+
+
+def _fits_what_is_sold(connection: sa.Connection, service: str, version: str, described: dict) -> None:
+    """`ConflictError` unless the schema of the new version takes every configuration that routers would get with it."""
+    table = storage.order
+    query = sa.select(table.c.device, table.c.config, table.c.next_config).order_by(table.c.device)
+    refused, devices, first = {}, [], ""
+    for row in connection.execute(query.where(table.c.service == service, table.c.state.in_(("ordered", "active")))):
+        for config in filter(None, (row.config, row.next_config)):
+            text = json.dumps(config, sort_keys=True)
+            if text not in refused:
+                refused[text] = _fault(config, described)
+            if refused[text]:
+                devices.append(row.device)
+                first = first or refused[text]
+    if devices:
+        names = list(dict.fromkeys(devices))
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        raise ConflictError(
+            f"{service} {version} does not take the configuration of {', '.join(names[:5])}{more} ({first}); "
+            "give a new key a default, or configure or unsubscribe them first"
+        )
+
+
+def _fault(config: dict, described: dict) -> str | None:
+    try:
+        schema.check(configuration.filled(config, described), described, "the configuration")
+    except InvalidError as error:
+        return str(error)
+    return None
 
 
 def _content(data: bytes) -> tuple:

@@ -6,6 +6,7 @@ import argparse
 import importlib.metadata
 import json
 import os
+import sys
 import time
 from functools import cached_property
 from pathlib import Path
@@ -67,7 +68,11 @@ class Parts:
 
 def say(text: str) -> None:
     """A line of progress, at once also when it goes into a pipe."""
-    print(text, flush=True)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Who reads has what it wanted (`| grep -q`, `| head`); what is under way is done to its end all the same.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def init(parts: Parts, arguments: argparse.Namespace) -> None:

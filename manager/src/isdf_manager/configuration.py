@@ -26,11 +26,16 @@ def change(config: dict, words: list[str], described: dict) -> dict:
         if not equals or not key:
             raise InvalidError(f"{word!r} is not of the form key=value")
         _set(config, key, text, described)
-    for key, prop in described.get("properties", {}).items():
-        if isinstance(prop, dict) and "default" in prop:
-            config.setdefault(key, copy.deepcopy(prop["default"]))
+    config = filled(config, described)
     schema.check(config, described, "the configuration")
     return config
+
+
+def filled(config: dict, described: dict) -> dict:
+    """`config` with the defaults of `described` (its properties at the top) for the keys that it has not."""
+    properties = described.get("properties", {}).items()
+    defaults = {key: prop["default"] for key, prop in properties if isinstance(prop, dict) and "default" in prop}
+    return copy.deepcopy(defaults | config)
 
 
 def _set(table: dict, key: str, text: str, described: dict) -> None:

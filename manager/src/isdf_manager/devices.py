@@ -40,7 +40,7 @@ def parse_line(text: str) -> dict[str, int]:
         try:
             rates[key] = parse_rate(value + "kbit" if value.replace(".", "", 1).isdigit() else value) // 1000
         except InvalidError as error:
-            raise InvalidError(f"--line {key}: {error}") from None
+            raise InvalidError(f"--line {key}={value}: {error}") from None
     for key in ("down", "up"):
         if key not in rates:
             raise InvalidError(f"--line lacks {key}; it takes down=..,up=..,base_down=..,base_up=..")

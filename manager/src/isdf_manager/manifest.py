@@ -12,11 +12,10 @@ from pathlib import Path
 import yaml
 
 from isdf.errors import InvalidError
+from isdf.model import parse_service
 
 from . import schema
 
-# `isdf-<name>` is the user of the service on the router, and users have at most 32 characters.
-NAME = r"^[a-z][a-z0-9-]{0,26}$"
 VERSION = r"^[0-9]+(\.[0-9]+){0,3}(_(alpha|beta|pre|rc)[0-9]*)?$"  # what opkg and apk both sort
 _COUNT = {"type": "integer", "minimum": 1, "maximum": 100000}
 _TEXT = {"type": "string", "minLength": 1}
@@ -97,10 +96,10 @@ def parse(text: str) -> dict:
     if isinstance(manifest.get("version"), int | float):
         raise InvalidError(f"'version' is the number {manifest['version']}; put it into quotes: \"1.0.0\"")
     schema.check(manifest, SCHEMA, "it")
-    if not re.match(NAME, manifest["name"]):
-        raise InvalidError(
-            f"'name' is {manifest['name'][:60]!r}; it takes up to 27 of a-z, 0-9 and '-' that begin with a letter"
-        )
+    try:
+        parse_service(manifest["name"])
+    except InvalidError as error:
+        raise InvalidError(f"'name': {error}") from None
     if not re.match(VERSION, manifest["version"]):
         raise InvalidError(f"'version' is {manifest['version'][:60]!r}; it takes a form such as '1.2.3' or '1.2.3_rc1'")
     schema.check_schema(manifest["configuration"], "'configuration'")

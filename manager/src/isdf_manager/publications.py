@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from isdf.formats import assignment, opkg_index, usign
 
-from . import catalogue, signing, storage
+from . import catalogue, configuration, signing, storage
 from .clock import parse_length
 
 LIFE = 7 * 86400  # seconds until an assignment expires
@@ -63,6 +63,7 @@ class Publications:
         packages, services = [], []
         for sold in wanted(connection, device, now):
             package = catalogue.newest(connection, sold.service)
+            catalogue.content(connection, package.id)  # what is damaged is not published
             packages.append(package)
             services.append(_entry(sold, package))
         index = opkg_index.dump([p.index_entry for p in packages])
@@ -141,7 +142,8 @@ def _entry(sold: sa.Row, package: sa.Row) -> assignment.Entry:
     grace = package.manifest.get("offline_grace")
     return assignment.Entry(
         name=sold.service, package=package.package, version=package.version, filename=package.filename,
-        size=package.size, sha256=package.sha256, signature=package.signature, config=sold.config, since=sold.starts,
+        size=package.size, sha256=package.sha256, signature=package.signature, since=sold.starts,
         until=sold.until, order=sold.id,
+        config=configuration.filled(sold.config, package.manifest["configuration"]),
         offline_grace=parse_length(grace) if grace else assignment.OFFLINE_GRACE,
     )  # fmt: skip

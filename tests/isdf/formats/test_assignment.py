@@ -34,7 +34,7 @@ entries = st.builds(
         ENTRY, name=name, package=f"isdf-service-{name}", config=config, since=since,
         until=None if length is None else since + length, priority=priority,
     ),
-    st.from_regex(r"[a-z0-9][a-z0-9_.-]{0,31}", fullmatch=True), configs, st.integers(0, 2**40),
+    st.from_regex(r"[a-z][a-z0-9-]{0,26}", fullmatch=True), configs, st.integers(0, 2**40),
     st.none() | st.integers(1, 10**6), st.integers(-100, 100),
 )  # fmt: skip
 assignments = st.lists(entries, max_size=3, unique_by=lambda entry: entry.name).map(
@@ -70,7 +70,7 @@ def test_the_catalogue_signs_name_version_size_and_hash():
 
 
 def test_the_longest_catalogue_message_is_short_of_usigns_fault():
-    message = assignment.catalogue_message("isdf-service-" + "x" * 32, "1" * 32, 16 << 20, "0" * 64)
+    message = assignment.catalogue_message("isdf-service-" + "x" * 27, "1" * 32, 16 << 20, "0" * 64)
     assert usign.pad(message) == message
     assert len(message) < 174  # the first length above 47 that meets it
 
@@ -154,7 +154,7 @@ def test_any_other_form_is_refused(data):
 @pytest.mark.parametrize(
     "change",
     [
-        {"name": "Pay"}, {"package": "busybox"}, {"version": "1.0 x"}, {"version": ""}, {"version": "1" * 33},
+        {"name": "Pay"}, {"name": "pay.site", "package": "isdf-service-pay.site"}, {"package": "busybox"}, {"version": "1.0 x"}, {"version": ""}, {"version": "1" * 33},
         {"filename": "../x.ipk"}, {"filename": "/x.ipk"}, {"filename": "x.deb"}, {"size": 0}, {"size": True},
         {"size": 17 << 20}, {"sha256": "0" * 63}, {"sha256": "F" * 64}, {"signature": "x"}, {"signature": ""},
         {"signature": f"untrusted comment: x\n{SIGNATURE}"}, {"config": []}, {"config": None}, {"since": -1},

@@ -15,6 +15,7 @@ PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "ah": 51, "ic
 _PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
 _WITH_PORTS = {"tcp", "udp", "sctp", "udplite"}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,31}\Z")
+_SERVICE = re.compile(r"[a-z][a-z0-9-]{0,26}\Z")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\Z")
 _UNITS = {
     "": 1, "bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9,
@@ -29,13 +30,14 @@ def parse_rate(value: object) -> int:
 
     Units are decimal; a capital B means bytes. Allowed are 8 kbit/s to 100 Gbit/s, else `InvalidError`.
     """
+    bits = value
     if isinstance(value, str) and (match := _RATE.match(value)) and match[2] in _UNITS:
-        value = float(match[1]) * _UNITS[match[2]]
-    if isinstance(value, bool) or not isinstance(value, int | float):
+        bits = float(match[1]) * _UNITS[match[2]]
+    if isinstance(bits, bool) or not isinstance(bits, int | float):
         raise InvalidError(f"rate {_short(value)} is not a number of bit/s or text such as '1600kbit' or '200kBps'")
-    if not RATE_MIN <= value <= RATE_MAX:
+    if not RATE_MIN <= bits <= RATE_MAX:
         raise InvalidError(f"rate {_short(value)} is outside 8 kbit/s to 100 Gbit/s")
-    return round(value)
+    return round(bits)
 
 
 def format_rate(bits: int) -> str:
@@ -44,11 +46,22 @@ def format_rate(bits: int) -> str:
 
 
 def parse_name(value: object, what: str = "name") -> str:
-    """A name of a class or a service: 1 to 32 of `a-z0-9_.-`, the first a letter or digit; else `InvalidError`."""
+    """A name of a class or a device: 1 to 32 of `a-z0-9_.-`, the first a letter or digit; else `InvalidError`."""
     if not isinstance(value, str) or not _NAME.match(value):
         raise InvalidError(
             f"{what} {_short(value)} is not 1 to 32 of a-z, 0-9, '_', '.', '-' that begin with a letter or digit"
         )
+    return value
+
+
+def parse_service(value: object) -> str:
+    """A service's name: 1 to 27 of `a-z0-9-`, the first a letter; else `InvalidError`.
+
+    `isdf-<name>` is its user on the router: Linux takes 32 characters, and OpenWrt looks users up by a pattern in which
+    a `.` would mean any letter.
+    """
+    if not isinstance(value, str) or not _SERVICE.match(value):
+        raise InvalidError(f"service {_short(value)} is not 1 to 27 of a-z, 0-9 and '-' that begin with a letter")
     return value
 
 

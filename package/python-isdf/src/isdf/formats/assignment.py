@@ -142,7 +142,7 @@ def catalogue_message(package: str, version: str, size: int, sha256: str) -> byt
     statement.match(_VERSION, version, "version")
     statement.match(_SHA256, sha256, "sha256")
     statement.integer(size, "size", 1, _MAX_PACKAGE)
-    statement.name(package.removeprefix("isdf-service-"), "package")
+    statement.name(package.removeprefix("isdf-service-"), "service")
     return f"{package} {version} {size} {sha256}\n".encode()
 
 

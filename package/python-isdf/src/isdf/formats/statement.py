@@ -10,7 +10,7 @@ import json
 import re
 
 from ..errors import FormatError, InvalidError
-from ..model import parse_name
+from ..model import parse_name, parse_service
 from . import usign
 
 MAX_INT = 2**53 - 1  # what every reader of JSON takes exactly
@@ -45,9 +45,12 @@ def load(data: bytes, what: str, form: int, max_size: int) -> dict:
 
 
 def name(value: object, what: str) -> None:
-    """`FormatError` unless `value` is a name."""
+    """`FormatError` unless `value` is a name; where `what` is "service", one of a service."""
     try:
-        parse_name(value, what)
+        if what == "service":
+            parse_service(value)
+        else:
+            parse_name(value, what)
     except InvalidError as error:
         raise FormatError(str(error)) from None
 
