@@ -154,7 +154,8 @@ def test_any_other_form_is_refused(data):
 @pytest.mark.parametrize(
     "change",
     [
-        {"name": "Pay"}, {"name": "pay.site", "package": "isdf-service-pay.site"}, {"package": "busybox"}, {"version": "1.0 x"}, {"version": ""}, {"version": "1" * 33},
+        {"name": "Pay"}, {"name": "pay.site", "package": "isdf-service-pay.site"},
+        {"package": "busybox"}, {"version": "1.0 x"}, {"version": ""}, {"version": "1" * 33},
         {"filename": "../x.ipk"}, {"filename": "/x.ipk"}, {"filename": "x.deb"}, {"size": 0}, {"size": True},
         {"size": 17 << 20}, {"sha256": "0" * 63}, {"sha256": "F" * 64}, {"signature": "x"}, {"signature": ""},
         {"signature": f"untrusted comment: x\n{SIGNATURE}"}, {"config": []}, {"config": None}, {"since": -1},
