@@ -1,20 +1,19 @@
 """UCI files as OpenWrt writes them and as people edit them."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from isdf.errors import InvalidError
-from isdf_agent.config import load, parse_uci
+from isdf.model import Line
+from isdf_agent.config import line_of, load, parse_uci
 
 GOOD = """
 config agent 'agent'
 	option manager 'http://[2001:db8:1::2]:8080/'
-	option device 'home1'
-	option device_key '{key}'
-	option feed_secret 'c0ffee'
-	option catalogue_key 'RWQa'
-	option assignment_key 'RWQb'
+	option claim 'AAAQ-EAYE-AUDA-OCAJ'
 	option insecure '1'
 
 config line 'line'
@@ -25,7 +24,7 @@ config line 'line'
 	option up '8000'
 	option base_down '1200'
 	option base_up '1200'
-""".format(key="ab" * 32)
+"""
 
 
 def write(tmp_path, text):
@@ -37,6 +36,7 @@ def write(tmp_path, text):
 def test_a_complete_file_is_read_with_its_defaults(tmp_path):
     config = load(write(tmp_path, GOOD))
     assert config.manager == "http://[2001:db8:1::2]:8080"
+    assert (config.claim, config.insecure) == ("AAAQ-EAYE-AUDA-OCAJ", True)
     assert config.lan == ("br-lan", "br-guest")
     assert (config.line.down, config.line.base_up) == (8_000_000, 1_200_000)
     assert (config.pull_interval, config.ready_timeout, config.push_port) == (1800, 30, 9009)
@@ -47,13 +47,21 @@ def test_a_complete_file_is_read_with_its_defaults(tmp_path):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (("option device 'home1'", ""), "option device of section agent is missing"),
-        (("option insecure '1'", ""), "only with option insecure"),
-        (("option down '8000'", "option down 'nan'"), "rate"),
+        (("option insecure '1'", ""), "http needs option insecure '1'"),
+        (("http://[2001:db8:1::2]:8080/", ""), "option manager of section agent is missing"),
+        (("http://[2001:db8:1::2]:8080/", "manager.example"), "is not an address"),
+        (("http://[2001:db8:1::2]:8080/", "http://[2001:db8"), "is not an address"),
+        (("http://[2001:db8:1::2]:8080/", "https://me:secret@manager.example"), "is not an address"),
+        (("http://[2001:db8:1::2]:8080/", "https://manager.example:0"), "is not an address"),
+        (("http://[2001:db8:1::2]:8080/", "ftp://manager.example"), "is not an https address"),
+        (("option down '8000'", "option down 'nan'"), "option down of section line: rate 'nan'"),
+        (("option down '8000'", ""), "option down of section line is missing beside up"),
         (("option base_down '1200'", "option base_down '9000'"), "more than the line can carry"),
-        (("abab", "xyz"), "not hexadecimal"),
-        (("config line 'line'", "config lane 'line'"), "section 'line' is missing"),
-        (("option wan 'wan'", "option wan wan eth"), "line 12"),
+        (("config agent 'agent'", "config agents 'agent'"), "section 'agent' is missing"),
+        (("option insecure", "option mark_mask 'x'\n\toption insecure"), "option mark_mask is 'x'"),
+        (("option insecure", "option mark_mask '0'\n\toption insecure"), "option mark_mask is '0'"),
+        (("option insecure", "option pull_interval '1'\n\toption insecure"), "it takes 10 to 86400"),
+        (("option wan 'wan'", "option wan wan eth"), "line 8"),
         (("option wan 'wan'", "option push_port '70000'\n\toption wan 'wan"), "opens a quote"),
     ],
 )
@@ -61,6 +69,24 @@ def test_a_mistake_is_named(tmp_path, change, sentence):
     with pytest.raises(InvalidError) as caught:
         load(write(tmp_path, GOOD.replace(*change)))
     assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_new_router_has_no_manager_and_a_line_without_rates(tmp_path):
+    config = load(write(tmp_path, "config agent 'agent'\n\toption manager ''\n"))
+    assert (config.manager, config.claim, config.line) == ("", "", None)
+    assert (config.wan, config.lan) == ("wan", ("br-lan",))
+
+
+def test_the_file_that_the_package_brings_is_one_of_a_new_router():
+    config = load(Path(__file__).parents[2] / "package/isdf-agent/files/isdf.config")
+    assert (config.manager, config.claim, config.line) == ("", "", None)
+    assert (config.wan, config.lan) == ("wan", ("br-lan",))
+
+
+def test_rates_that_a_manager_told_make_a_line():
+    told = {"down": 8000, "up": 7000, "base_down": 1200, "base_up": 1100}
+    assert line_of(told) == Line(8_000_000, 7_000_000, 1_200_000, 1_100_000)
 
 
 def test_quotes_comments_and_repeated_options_are_as_uci_has_them():

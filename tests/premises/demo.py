@@ -95,6 +95,8 @@ def play(times: Times, folder: Path) -> dict:
             home.router.start_agent()
         router = net.home(1).router
         wait_until(lambda: net.is_known(net.home(1)), 20, "the first pull of home 1")
+        device = router.ubus("call", "isdf", "status")
+        teller.more(f"> home 1 enrolled with its claim code: it is {device['device']} at {device['manager']}")
         teller.say(f"home 1 downloads from two mirrors; its line carries 1000 kB/s, and {BASE} of them are sold")
         a = Download(net.home(1).client(1), f"http://mirror-a.example/{FILE}")
         b = Download(net.home(1).client(2), f"http://mirror-b.example/{FILE}")

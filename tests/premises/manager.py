@@ -16,7 +16,7 @@ from .host import Host, Process, wait_until
 
 FOLDER = "/srv/manager"  # the manager's home in its host
 PORT = 8080
-URL = f"http://manager.isp.example:{PORT}"
+URL = f"https://manager.isp.example:{PORT}"
 _LISTENING = ["sh", "-c", f"ss -Hltn sport = :{PORT} | grep -q ."]
 
 
@@ -67,14 +67,14 @@ class Manager:
         self.host.copy(Path(folder), inside)
         return self.operator(["publish", inside], check=check)
 
-    def add_device(self, home: Home, line: Line, url: str = URL) -> None:
-        """Enter a home as the device of its name, put the configuration into its router, let its firewall know."""
+    def add_device(self, home: Home, line: Line) -> None:
+        """Enter a home as the device of its name, put its first configuration into its router as a factory would."""
         rates = [("down", line.down), ("up", line.up), ("base_down", line.base_down), ("base_up", line.base_up)]
         text = ",".join(f"{name}={rate // 1000}" for name, rate in rates)
         file = f"/root/{home.name}.uci"
         words = ["device", "add", home.name, "--uci", file, "--line", text, "--lan", "br-lan", "--lan", "br-guest"]
         words += [word for address in plan.MANAGER for word in ("--push-from", address)]
-        self.operator(words, env={"ISDF_MANAGER_URL": url})
+        self.operator(words)
         home.router.write("/etc/config/isdf", self.host.read(file), 0o600)
         home.router.run(["/usr/lib/isdf/push-rule"])
 
@@ -84,8 +84,3 @@ class Manager:
     @staticmethod
     def _environment() -> dict[str, str]:
         return {"ISDF_MANAGER_HOME": FOLDER}
-
-
-def url(address: str) -> str:
-    """The manager's URL by an address instead of its name."""
-    return f"http://[{address}]:{PORT}" if ":" in address else f"http://{address}:{PORT}"

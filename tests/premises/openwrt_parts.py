@@ -37,7 +37,7 @@ def install(router: Host) -> None:
     router.write("/lib/functions.sh", (rootfs.CHECKOUT / "tests/openwrt/functions.sh").read_text())
     for name, (place, mode) in _FILES.items():
         router.write(place, (rootfs.CHECKOUT / "package/isdf-agent/files" / name).read_text(), mode)
-    router.write("/usr/bin/isdf-agent", _wrapper([sys.executable, "-m", "isdf_agent.app"]), 0o755)
+    router.write("/usr/bin/isdf-agent", _wrapper([sys.executable, "-P", "-m", "isdf_agent.app"]), 0o755)
     router.write("/etc/group", router.read("/etc/group") + _GROUP)
     version = tomllib.loads((rootfs.CHECKOUT / "pyproject.toml").read_text())["project"]["version"]
     status = ""

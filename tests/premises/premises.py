@@ -20,7 +20,7 @@ from isdf.model import Line
 from . import edge, plan, rootfs
 from .home import Home, Router
 from .host import FILES, Host, Process, wait_until
-from .manager import Manager, url
+from .manager import Manager
 from .namespaces import Namespaces
 from .network import batch, cables
 from .wire import Wire
@@ -196,10 +196,8 @@ class Premises:
         return bool(json.loads(self.operator(["status", home.name, "--json"]).stdout)["devices"][0]["last_contact"])
 
     def add_device(self, home: Home) -> None:
-        """Enter a home at the manager and configure its router. It reaches the manager by IPv4, home 2 by IPv6 and the
-        others by name."""
-        address = {1: plan.MANAGER[0], IPV6_HOME: plan.MANAGER[1]}.get(home.plan.number, "manager.isp.example")
-        self.services_manager.add_device(home, self.line, url(address))
+        """Enter a home at the manager and configure its router, which enrols when its agent starts."""
+        self.services_manager.add_device(home, self.line)
 
     def _ask_edge(self, **request: object) -> dict:
         with socket.socket(socket.AF_UNIX) as sock:

@@ -16,24 +16,35 @@ ROOT = ("bin", "etc/opkg", "lib", "tmp", "usr/lib/opkg/info", "usr/sbin", "var/l
 
 
 class Server(ThreadingHTTPServer):
-    """`log` has method and path of each request; `faults` answer in place of the server, by the end of the path."""
+    """`log` has method and path of each request; `faults` answer in place of the server, by the end of the path.
+
+    `tls`: the context with which it speaks TLS.
+    """
 
     daemon_threads = True
 
-    def __init__(self, operator):
+    def __init__(self, operator, tls=None):
         super().__init__(("127.0.0.1", 0), Handler)
+        self.tls = tls
         self.operator, self.log, self.faults, self.reports = operator, [], {}, []
         self.reported = threading.Event()
+        self.device_key = DEVICE_KEY
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.server_address[1]}"
 
     def paths(self):
         """The names asked for since the last call, without the folders."""
         log, self.log = self.log, []
         return [path.rpartition("/")[2] for _, path in log]
+
+    def get_request(self):
+        connection, address = super().get_request()
+        if self.tls:  # shakes hands when the handler reads: one slow client must not keep the others waiting
+            connection = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
 
     def handle_error(self, request, client_address):
         pass  # routers hang up
@@ -63,7 +74,9 @@ class Handler(BaseHTTPRequestHandler):
             if self.path.endswith(end):
                 fault(self)
                 return
-        if not self.path.startswith("/feed/"):
+        if self.path == "/keys":
+            self.answer(200, self.server.operator.keys())
+        elif not self.path.startswith("/feed/"):
             self.assignment()
         else:
             self.feed()
@@ -71,16 +84,37 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.log.append(("POST", self.path))
-        if not self.signed(body):
+        for end, fault in self.server.faults.items():
+            if self.path.endswith(end):
+                fault(self)
+                return
+        if self.path == "/enroll":
+            self.enroll(json.loads(body))
+        elif not self.signed(body):
             self.answer(401)
-            return
-        self.server.reports.append(json.loads(body))
-        self.server.reported.set()
-        self.answer(204)
+        else:
+            self.server.reports.append(json.loads(body))
+            self.server.reported.set()
+            self.answer(204)
+
+    def problem(self, status, kind):
+        self.answer(status, json.dumps({"type": kind, "detail": f"it is {kind}"}).encode())
+
+    def enroll(self, told):
+        operator = self.server.operator
+        if told["token"] != operator.token.hex():
+            self.problem(403, "unknown-claim")
+        elif operator.claimed not in (None, told["key"]):
+            self.problem(409, "claimed")
+        else:
+            operator.claimed = told["key"]
+            self.answer(200, json.dumps({"device": operator.device, "line": operator.line}).encode())
 
     def signed(self, body=b""):
         headers = [self.headers[f"Isdf-{name}"] or "" for name in ("Time", "Nonce", "Signature")]
-        return verify_request(derive(DEVICE_KEY, "request"), self.command, self.path, content_digest(body), *headers)
+        return verify_request(
+            derive(self.server.device_key, "request"), self.command, self.path, content_digest(body), *headers
+        )
 
     def assignment(self):
         operator = self.server.operator
@@ -90,9 +124,9 @@ class Handler(BaseHTTPRequestHandler):
         elif self.path != f"/device/{operator.device}/assignment":
             self.answer(404)
         elif self.headers["If-None-Match"] == etag:
-            self.answer(304, ETag=etag)
+            self.answer(304, ETag=etag, Isdf_Keys=str(operator.keys_version))
         else:
-            self.answer(200, operator.assignment(), ETag=etag)
+            self.answer(200, operator.assignment(), ETag=etag, Isdf_Keys=str(operator.keys_version))
 
     def feed(self):
         operator = self.server.operator

@@ -11,7 +11,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from isdf.formats import assignment as wire
-from isdf.formats import ipk, opkg_index, usign
+from isdf.formats import claim, ipk, opkg_index, usign
+from isdf.formats import keys as statements
 from isdf.value import replace
 
 NOW = 1_800_000_000
@@ -73,6 +74,9 @@ class Operator:
         self.packages: dict[str, bytes] = {}  # by file name
         self.entries: dict[str, wire.Entry] = {}  # by service
         self.index: bytes | None = None  # instead of the one that belongs to the entries
+        self.keys_version, self.authority = NOW * 1000, ""
+        self.token, self.claimed = bytes(range(10)), None  # of the claim code; the device key that was shown with it
+        self.line: dict | None = None  # what the router is told of it, kbit/s
 
     def subscribe(self, name: str, version: str = "1.0.0", *, data: bytes | None = None, **fields) -> wire.Entry:
         """Let the router run `name`: a package made by `service_package`, or `data`; `fields` of the entry."""
@@ -120,6 +124,19 @@ class Operator:
         """The assignment as it travels; `fields` overrule what the operator would say."""
         payload = wire.dump(self.statement(**fields))
         return usign.embed(payload, sign(payload, key or self.assignment_key).dump())
+
+    def keys(self, key: usign.SecretKey | None = None, **fields) -> bytes:
+        """The keys statement as it travels; `fields` overrule what the operator would say."""
+        values = {
+            "version": self.keys_version, "catalogue_key": self.catalogue_key.public_key().line,
+            "assignment_key": self.assignment_key.public_key().line, "authority": self.authority,
+        }  # fmt: skip
+        payload = statements.dump(statements.Keys(**values | fields))
+        return usign.embed(payload, sign(payload, key or self.catalogue_key).dump())
+
+    def claim(self) -> str:
+        """The claim code of the device."""
+        return claim.make(self.token, self.catalogue_key.public_key())
 
     def index_signature(self) -> bytes:
         return sign(self.packages_file(), self.assignment_key).dump().encode()

@@ -4,15 +4,16 @@ import socket
 import time
 
 import pytest
+from certificates import authority
 from fakes import FakeServices
 from server import Server, make_root
-from simulator import DEVICE_KEY, SECRET, Operator
+from simulator import SECRET, Operator, make_key
 
 from isdf.loop import Loop
-from isdf.model import Line
 from isdf.wire import derive, push_datagram
 from isdf_agent.config import Config, Paths
 from isdf_agent.delivery.delivery import Delivery, Tools
+from isdf_agent.delivery.identity import Identities
 from openwrt.programs import program
 
 pytestmark = pytest.mark.system
@@ -25,17 +26,23 @@ class Home:
         self.operator, self.server, self.loop = operator, server, Loop()
         self.paths, self.services = Paths(make_root(root)), FakeServices()
         self.config = Config(
-            manager=server.url, device="home1", device_key=DEVICE_KEY, feed_secret=SECRET, pull_interval=1800,
-            catalogue_key=operator.catalogue_key.public_key().line,
-            assignment_key=operator.assignment_key.public_key().line,
-            ready_timeout=30, push_port=0, insecure=True, dataplane="memory", mark_mask=0xFF000000,
-            line=Line(8_000_000, 8_000_000, 1_200_000, 1_200_000), wan="wan", lan=("br-lan",),
+            manager="", claim="", insecure=False, pull_interval=1800, ready_timeout=30, push_port=0,
+            dataplane="memory", mark_mask=0xFF000000, line=None, wan="wan", lan=("br-lan",),
         )  # fmt: skip
+        self.identities = Identities(self.paths.flash)
+        begun = self.identities.begin(server.url, operator.claim())
+        self.become(self.identities.complete(begun, "home1", None, operator.keys()))
+
+    def become(self, identity):
+        """Be the router of `identity` from now on, at the next start of its agent."""
+        self.identity, self.server.device_key = identity, identity.device_key
         self.boot()
 
     def boot(self):
         tools = Tools(opkg=tuple(program("opkg")), usign=tuple(program("usign")))
-        self.delivery = Delivery(self.loop, self.config, self.paths, self.services, tools=tools, version="0.1.0")
+        self.delivery = Delivery(
+            self.loop, self.config, self.paths, self.identity, self.services, tools=tools, version="0.1.0"
+        )
         self.delivery.start()
 
     def until(self, condition, seconds=20):
@@ -51,7 +58,9 @@ class Home:
 
     def push(self, sequence):
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sender:
-            sender.sendto(push_datagram(derive(DEVICE_KEY, "push"), sequence), ("::1", self.delivery.push_port))
+            sender.sendto(
+                push_datagram(derive(self.identity.device_key, "push"), sequence), ("::1", self.delivery.push_port)
+            )
 
     def reported(self, serial):
         return any(report["serial"] == serial for report in self.server.reports)
@@ -62,7 +71,8 @@ def home(tmp_path):
     operator = Operator()
     now = int(time.time())
     operator.issued, operator.expires, operator.serial = now, now + 7 * 86400, now * 1000
-    with Server(operator) as server:
+    operator.authority = authority().pem
+    with Server(operator, authority().certify(tmp_path)) as server:
         home = Home(tmp_path, operator, server)
         home.until(lambda: home.reported(operator.serial))
         yield home
@@ -177,4 +187,35 @@ def test_secrets_are_in_no_status_and_in_no_log(home, caplog):
     home.until(lambda: home.delivery.status()["error"])
     for text in (caplog.text, str(home.delivery.status())):
         assert SECRET not in text
-        assert DEVICE_KEY.hex() not in text
+        assert home.identity.device_key.hex() not in text
+
+
+def test_new_keys_of_the_manager_are_kept_and_used_after_a_restart(home):
+    home.operator.assignment_key = make_key(5)
+    home.operator.keys_version += 1
+    home.operator.subscribe("tv", since=home.operator.issued)
+    home.push(1)
+    home.until(lambda: home.reported(home.operator.serial))
+    assert home.services.versions() == {"tv": "1.0.0"}
+    assert (home.paths.flash / "keys").read_bytes() == home.operator.keys()
+    home.stop()
+    home.server.paths()
+    home.boot()
+    home.until(lambda: not home.delivery.busy)
+    assert "keys" not in home.server.paths()
+
+
+def test_a_router_that_is_another_device_now_takes_its_first_assignment_whatever_the_serial_of_the_last(home):
+    home.operator.subscribe("tv", since=home.operator.issued)
+    home.push(1)
+    home.until(lambda: home.reported(home.operator.serial))
+    home.stop()
+    other = Operator("home2")
+    other.authority, other.token = home.operator.authority, bytes(10)
+    other.issued, other.expires, other.serial = home.operator.issued, home.operator.expires, 5
+    other.subscribe("vpn", since=other.issued)
+    home.server.operator = home.operator = other
+    begun = home.identities.begin(home.server.url, other.claim())
+    home.become(home.identities.complete(begun, "home2", None, other.keys()))
+    home.until(lambda: home.services.versions() == {"vpn": "1.0.0"})
+    home.until(lambda: home.reported(other.serial))

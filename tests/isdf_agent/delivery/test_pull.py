@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from certificates import Authority, authority
 from server import Server, make_root
 from simulator import DEVICE_KEY, NOW, SECRET, Operator, make_key, service_package, sign
 
@@ -16,24 +17,26 @@ pytestmark = pytest.mark.system
 
 
 class Box:
-    """A router that can pull from `server`."""
+    """A router that can pull from `server`, and knows the keys that the operator had when it was made."""
 
     def __init__(self, folder, operator, server):
-        self.folder, self.operator, self.server = folder, operator, server
+        self.folder, self.operator, self.server, self.pulls = folder, operator, server, 0
+        self.keys = folder / "keys"
+        self.keys.write_bytes(operator.keys())
         make_root(folder / "root")
 
     def pull(self, **told):
         """The result of a pull; `told` overrules what it is told."""
+        self.pulls += 1
         parameters = {
-            "manager": self.server.url, "device": "home1", "device_key": DEVICE_KEY.hex(), "feed_secret": SECRET,
-            "catalogue_key": self.operator.catalogue_key.public_key().line,
-            "assignment_key": self.operator.assignment_key.public_key().line,
-            "folder": str(self.folder / "pull"), "opkg": program("opkg"), "usign": program("usign"),
+            "manager": self.server.url, "insecure": False, "device": "home1", "device_key": DEVICE_KEY.hex(),
+            "keys": str(self.keys), "folder": str(self.folder / f"pull/{self.pulls}"),
+            "opkg": program("opkg"), "usign": program("usign"),
             "status": str(self.folder / "root/usr/lib/opkg/status"),
             "serial": 0, "digest": None, "etag": None, "now": NOW, "clock_set": True, "deadline": 20,
         } | told  # fmt: skip
         done = subprocess.run(
-            [sys.executable, "-m", "isdf_agent.delivery.pull"], input=json.dumps(parameters).encode(),
+            [sys.executable, "-P", "-m", "isdf_agent.delivery.pull"], input=json.dumps(parameters).encode(),
             stdout=subprocess.PIPE, start_new_session=True, check=False,
         )  # fmt: skip
         assert SECRET.encode() not in done.stdout
@@ -55,12 +58,13 @@ class Box:
 def operator():
     operator = Operator()
     operator.subscribe("tv", config={"rate": 1})
+    operator.authority = authority().pem
     return operator
 
 
 @pytest.fixture
 def box(tmp_path, operator):
-    with Server(operator) as server:
+    with Server(operator, authority().certify(tmp_path)) as server:
         yield Box(tmp_path, operator, server)
         server.shutdown()
 
@@ -90,13 +94,18 @@ def test_a_package_that_is_on_flash_is_not_fetched_again(box, operator, tmp_path
     assert box.server.paths() == ["assignment"]
 
 
-def test_a_package_that_an_earlier_pull_fetched_is_not_fetched_again(box, operator):
+def test_a_pull_shares_its_folder_with_no_other_and_takes_away_those_before(box):
+    first = box.good()["assignment"]
+    second = box.good()["assignment"]
+    assert first != second
+    assert [path.name for path in (box.folder / "pull").iterdir()] == ["2"]
+
+
+def test_an_orphan_of_a_killed_agent_leaves_the_folder_of_a_later_pull_alone(box):
+    later = box.folder / "pull/9"
+    later.mkdir(parents=True)
     box.good()
-    operator.subscribe("vpn")
-    box.server.paths()
-    result = box.good()
-    assert len(result["packages"]) == 2
-    assert box.server.paths()[-1] == operator.entries["vpn"].filename
+    assert later.is_dir()
 
 
 def test_a_damaged_package_on_flash_is_fetched_again(box, operator, tmp_path):
@@ -117,8 +126,7 @@ def test_the_newest_of_two_versions_in_the_feed_is_no_reason_to_take_it(box, ope
 
 def test_an_assignment_by_another_key_is_refused(box, operator):
     operator.assignment_key = make_key(9)
-    told = {"assignment_key": make_key(2).public_key().line}
-    assert "not signed by this router's assignment key" in box.refused(**told)
+    assert "not signed by this router's assignment key" in box.refused()
 
 
 def test_an_index_by_another_key_is_refused(box, operator):
@@ -158,7 +166,8 @@ def test_a_signed_package_that_reaches_beyond_its_folder_is_refused(box, operato
 def test_nothing_refused_is_left_behind(box, operator):
     operator.subscribe("tv", data=service_package("tv", scripts={"postinst": b"#!/bin/sh\nreboot\n"}))
     box.refused()
-    assert list((box.folder / "pull/packages").iterdir()) == []
+    assert not list((box.folder / "pull").rglob("*.ipk/*"))
+    assert not [path for path in (box.folder / "pull/1").iterdir() if path.suffix == ".ipk"]
 
 
 # -- refused: servers that misbehave
@@ -260,7 +269,7 @@ def test_the_managers_own_words_are_passed_on(box):
 
 
 def test_no_manager_is_told_in_a_sentence(box):
-    assert "does not answer: [Errno 111] Connection refused" in box.refused(manager="http://127.0.0.1:1")
+    assert "does not answer: [Errno 111] Connection refused" in box.refused(manager="https://127.0.0.1:1")
 
 
 def test_no_usign_is_told_in_a_sentence(box):
@@ -273,3 +282,120 @@ def test_no_opkg_is_told_in_a_sentence(box):
 
 def test_a_full_memory_file_system_is_told_in_a_sentence(box, tmp_path):
     assert "could not use" in box.refused(folder="/proc/isdf")
+
+
+# -- the manager's keys
+
+
+def test_keys_of_a_higher_version_are_fetched_believed_and_handed_over(box, operator):
+    operator.assignment_key = make_key(5)
+    operator.keys_version += 1
+    result = box.good()
+    with open(result["keys"], "rb") as file:
+        assert file.read() == operator.keys()
+    assert box.server.paths()[:2] == ["assignment", "keys"]
+
+
+def test_they_are_handed_over_with_an_assignment_that_did_not_change(box, operator):
+    operator.keys_version += 1
+    result = box.pull(etag=f'"{operator.digest()}"')
+    assert result["status"] == "unchanged"
+    assert result["keys"]
+
+
+def test_they_are_handed_over_although_the_rest_of_the_pull_fails(box, operator):
+    operator.keys_version += 1
+    box.server.faults["Packages"] = lambda handler: handler.answer(500)
+    result = box.pull()
+    assert result["status"] == "failed"
+    assert result["keys"]
+
+
+def test_keys_that_are_named_and_not_newer_change_nothing(box, operator):
+    statement = operator.keys()
+    operator.keys_version += 1
+    box.server.faults["keys"] = lambda handler: handler.answer(200, statement)
+    assert "keys" not in box.good()
+
+
+def test_keys_by_another_catalogue_key_are_refused_and_nothing_is_fetched(box, operator):
+    operator.keys_version += 1
+    forged = operator.keys(key=make_key(9))
+    box.server.faults["keys"] = lambda handler: handler.answer(200, forged)
+    assert "not signed by the catalogue key" in box.refused()
+
+
+def test_another_authority_is_believed_where_the_catalogue_key_says_so(box, operator, tmp_path):
+    operator.authority = authority("new").pem
+    operator.keys_version += 1
+    box.server.tls = authority("new").certify(tmp_path)
+    result = box.good()
+    with open(result["keys"], "rb") as file:
+        assert file.read() == operator.keys()
+    assert box.server.paths()[:2] == ["keys", "assignment"]
+
+
+def test_another_authority_is_not_believed_for_its_own_word(box, operator, tmp_path):
+    """Somebody in between, with a certificate of his own and all that the manager ever said."""
+    box.server.tls = Authority().certify(tmp_path)
+    for statement in (operator.keys(), operator.keys(key=make_key(9), version=operator.keys_version + 1)):
+        box.server.faults["keys"] = lambda handler, statement=statement: handler.answer(200, statement)
+        assert "not of the authority that this router knows" in box.refused()
+        assert set(box.server.paths()) == {"keys"}
+
+
+def test_after_the_keys_the_connection_must_be_of_the_new_authority(box, operator, tmp_path):
+    """The old authority was stolen: its thief passes the new keys on, and is out with them."""
+    operator.authority = authority("new").pem
+    operator.keys_version += 1
+    assert "not of the authority" in box.refused()
+
+
+def test_http_is_spoken_only_where_it_is_allowed(box, operator):
+    box.server.tls = None
+    assert "needs option insecure" in box.refused()
+    assert box.server.paths() == []
+    box.good(insecure=True)
+
+
+def test_damaged_keys_on_flash_are_told_in_a_sentence(box):
+    box.keys.write_bytes(b"x")
+    assert "signature" in box.refused()
+
+
+# -- the feed
+
+
+def test_the_secret_of_the_feed_is_in_no_argument_of_a_program(box, tmp_path):
+    """opkg and what it starts are given no address that opens the feed."""
+    spy = tmp_path / "opkg"
+    spy.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/words\nexec {" ".join(program("opkg"))} "$@"\n')
+    spy.chmod(0o755)
+    box.good(opkg=[str(spy)])
+    assert (tmp_path / "words").read_text()
+    assert SECRET not in (tmp_path / "words").read_text()
+    files = [path for path in (box.folder / "pull/1/opkg").rglob("*") if path.is_file()]
+    assert not [path for path in files if SECRET.encode() in path.read_bytes()]
+
+
+def test_a_redirect_in_the_feed_is_not_followed(box):
+    elsewhere = f"{box.server.url}/feed/elsewhere"
+    box.server.faults[".ipk"] = lambda handler: handler.answer(302, Location=elsewhere)
+    assert "elsewhere" in box.refused()
+    assert not any(path == "/feed/elsewhere" for _, path in box.server.log)
+
+
+def test_of_a_package_not_one_byte_more_is_taken_than_it_should_have(box, operator):
+    entry = operator.entries["tv"]
+    box.server.faults[".ipk"] = lambda handler: handler.answer(200, operator.packages[entry.filename] + b"x")
+    assert f"longer than {entry.size} bytes" in box.refused()
+
+
+def test_the_keys_in_opkgs_own_folder_count_for_nothing(box, operator, tmp_path):
+    keys = tmp_path / "root/etc/opkg/keys"
+    keys.mkdir(parents=True)
+    other = make_key(9)
+    (keys / other.fingerprint.hex()).write_text(other.public_key().dump())
+    forged = sign(operator.packages_file(), other).dump().encode()
+    box.server.faults["Packages.sig"] = lambda handler: handler.answer(200, forged)
+    assert "package index is not signed" in box.refused()

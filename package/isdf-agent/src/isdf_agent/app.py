@@ -1,5 +1,6 @@
 """The agent as a whole: the one place that knows all parts. Read this first.
 
+newcomer ---- in the place of all this on a router that is not enrolled yet
 bus ---- isdf, isdf.service, isdf.control on ubus; procd's object
 delivery ---- what should run here, fetched, verified, installed
 services ---- what runs, through procd
@@ -10,32 +11,37 @@ monitor ---- what the traffic says: DNS answers, for classes that follow a name
 
 from __future__ import annotations
 
-import argparse
+import functools
 import json
-import logging
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from isdf import __version__, ubus
 from isdf.errors import InvalidError, IsdfError, UnavailableError
+from isdf.log import Log, setup
 from isdf.loop import Loop, Timer
+from isdf.model import Line
 
 from . import bus as buses
-from .config import Config, Paths, load
+from .config import Config, Paths, line_of, load
 from .dataplane.port import Dataplane
 from .delivery.delivery import Delivery
+from .delivery.identity import Identities, Identity
+from .delivery.joining import Joining
 from .monitor.hosts import HostFollower
 from .monitor.resolver import Resolver
 from .monitor.sources.dns_tap import Rules
+from .newcomer import Newcomer
 from .policy.grants import Grant
 from .policy.ledger import FileLedger
 from .policy.policy import Policy
 from .services.supervisor import Supervisor
 
-log = logging.getLogger("isdf_agent")
+log = Log(__name__)
 
 TICK_MAX = 3600.0  # seconds; the wall clock may be set meanwhile
 RETRY = 10.0  # seconds until what the kernel refused is tried again
@@ -44,13 +50,15 @@ RETRY = 10.0  # seconds until what the kernel refused is tried again
 class Agent:
     """All parts, wired. `run()` serves until SIGTERM; the kernel's state stays then, and the next agent adopts it."""
 
-    def __init__(self, config: Config, paths: Paths, bus: ubus.Connection) -> None:
-        self._config, self._paths, self._bus = config, paths, bus
-        self._loop = Loop()
+    def __init__(
+        self, config: Config, paths: Paths, bus: ubus.Connection, identities: Identities, identity: Identity, line: Line
+    ) -> None:
+        self._config, self._paths, self._bus, self._identity = config, paths, bus, identity
+        self._loop, self._changed_identity = Loop(), False
         self._started = time.time()
         self._procd = buses.Procd(bus)
         self._dataplane, rules = _dataplane(config, self._loop)
-        self._policy = Policy(self._dataplane, config.line, FileLedger(paths.run / "ledger.json"), self._grant)
+        self._policy = Policy(self._dataplane, line, FileLedger(paths.run / "ledger.json"), self._grant)
         self._supervisor = Supervisor(
             self._procd, self._policy, self._loop, folder=paths.services, notes=paths.run / "services.json",
             ubus=paths.ubus, passwd=paths.passwd, ready_timeout=config.ready_timeout,
@@ -60,11 +68,13 @@ class Agent:
         self._policy.on_change = self._changed
         self._change_seen: Timer | None = None
         self._tick: Timer | None = None
-        self._delivery = Delivery(self._loop, config, paths, self._supervisor, version=__version__)
+        self._delivery = Delivery(self._loop, config, paths, identity, self._supervisor, version=__version__)
+        self._joining = Joining(self._loop, config, paths, identities, identity, self._joined)
         self._delivery.on_pull_started = lambda reason: self._warm()
         self._delivery.on_settled = self._settle
 
-    def run(self) -> None:
+    def run(self) -> bool:
+        """Whether another agent must take over, because the router is somebody else now."""
         self._policy.restore()
         self._changed()
         self._bus.attach(self._loop)
@@ -73,10 +83,17 @@ class Agent:
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
         self._loop.on_signal(signal.SIGINT, self._loop.stop)
         self._supervisor.adopt(self._delivery.start)
-        log.info("isdf-agent %s runs for device %s", __version__, self._config.device)
+        self._joining.start()
+        log.info("isdf-agent %s runs for device %s of %s", __version__, self._identity.device, self._identity.manager)
         self._loop.run()
+        self._joining.stop()
         self._delivery.stop()
         self._bus.close()
+        return self._changed_identity
+
+    def _joined(self) -> None:
+        self._changed_identity = True
+        self._loop.stop()
 
     def _warm(self) -> None:
         try:
@@ -120,8 +137,11 @@ class Agent:
     def status(self) -> dict:
         return {
             "agent": __version__,
-            "device": self._config.device,
-            "manager": self._config.manager,
+            "enrolled": True,
+            "device": self._identity.device,
+            "manager": self._identity.manager,
+            "insecure": self._config.insecure or self._identity.insecure,
+            "enrolment_error": self._joining.error.as_dict() if self._joining.error else None,
             "since": self._started,
             "delivery": self._delivery.status(),
             "control": self._policy.status(),
@@ -129,6 +149,7 @@ class Agent:
 
     def pull(self) -> None:
         """By hand, and by procd when an interface came up: its device may be another one than before."""
+        self._joining.start()
         self._delivery.pull()
         try:
             self._policy.repair()
@@ -175,21 +196,53 @@ def _connect(path: Path) -> ubus.Connection:
             time.sleep(0.1)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Exit status 0 when told to end, 1 when the agent cannot start, 2 for wrong use."""
+def _serve(paths: Paths) -> bool:
+    """Be the agent that this router needs now; whether another one must take over."""
+    config = load(paths.config)
+    bus, identities = _connect(paths.ubus), Identities(paths.flash)
+    found = identities.load()
+    identity = found[0] if found else None
+    line = config.line or (line_of(identity.line) if identity and identity.line else None)
+    if identity is None or line is None:
+        return Newcomer(config, paths, bus, identities, identity).run()
+    return Agent(config, paths, bus, identities, identity, line).run()
+
+
+def _parse(argv: list[str]) -> tuple[Path, str, Callable[[Paths], str] | None]:
+    """The root, the level of the log, and the command in the place of an agent, if one is given."""
+    import argparse  # for people alone: procd starts an agent without arguments
+
     parser = argparse.ArgumentParser(prog="isdf-agent", description="Runs an ISP's services on this router.")
     parser.add_argument("--version", action="version", version=f"isdf-agent {__version__}")
     parser.add_argument("--root", type=Path, default=Path("/"), help="where the router's files lie (default: /)")
     parser.add_argument("--verbose", action="store_true", help="log more")
+    commands = parser.add_subparsers(dest="command", metavar="enroll")
+    enroll = commands.add_parser("enroll", help="make this router known to its ISP, with the claim code of the ISP")
+    enroll.add_argument("url", metavar="URL", help="the manager's address, such as https://isdf.isp.example")
+    enroll.add_argument("code", metavar="CODE", help="what 'isdf-manager device add' printed: ABCD-EFGH-...")
+    enroll.add_argument("--insecure", action="store_true", help="allow an http address")
+    enroll.add_argument("--root", type=Path, default=argparse.SUPPRESS, help="as above")
     args = parser.parse_args(argv)
-    logging.basicConfig(
-        level=logging.DEBUG if args.verbose else logging.INFO, format="isdf-agent: %(levelname)s: %(message)s"
-    )
+    command = None
+    if args.command:
+        from .enroll_command import enroll  # HTTP and TLS, which an agent must not have in its memory
+
+        command = functools.partial(enroll, url=args.url, code=args.code, insecure=args.insecure)
+    return args.root, "debug" if args.verbose else "info", command
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status 0 when told to end, 1 when the agent cannot start, 2 for wrong use."""
+    words = sys.argv[1:] if argv is None else argv
+    root, level, command = _parse(words) if words else (Path("/"), "info", None)
+    setup("isdf-agent", level)
     os.umask(0o077)
-    paths = Paths(args.root)
+    paths = Paths(root)
     try:
-        config = load(paths.config)
-        Agent(config, paths, _connect(paths.ubus)).run()
+        if command:
+            print(command(paths))
+        elif _serve(paths):
+            os.execv(sys.executable, sys.orig_argv)  # a new identity begins with nothing of the one before
     except IsdfError as error:
         print(f"isdf-agent: {error}", file=sys.stderr)
         return 1

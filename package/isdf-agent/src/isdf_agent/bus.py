@@ -25,6 +25,14 @@ log = logging.getLogger(__name__)
 LOCAL = "local"
 
 
+class Speaking(Protocol):
+    """What is there to be said and asked before a router is enrolled, too."""
+
+    def status(self) -> dict: ...
+
+    def pull(self) -> None: ...
+
+
 class Agent(Protocol):
     """What `app` offers to the object `isdf`."""
 
@@ -54,10 +62,8 @@ def owner_of(request: Request) -> str:
     raise NotPermittedError(f"user {request.user} is neither root nor that of a service (isdf-<name>)")
 
 
-def publish(
-    bus: Connection, agent: Agent, supervisor: Supervisor, policy: Policy, hosts: Hosts, resolver: Resolver
-) -> None:
-    """Offer the agent's objects on `bus`."""
+def publish_agent(bus: Connection, agent: Speaking) -> None:
+    """Offer the object `isdf` on `bus`."""
 
     def status(request: Request) -> dict:
         return agent.status()
@@ -67,6 +73,13 @@ def publish(
         return {}
 
     bus.add("isdf", {"status": Method(status, {}), "pull": Method(pull, {})})
+
+
+def publish(
+    bus: Connection, agent: Agent, supervisor: Supervisor, policy: Policy, hosts: Hosts, resolver: Resolver
+) -> None:
+    """Offer the agent's objects on `bus`."""
+    publish_agent(bus, agent)
     _publish_service(bus, supervisor)
     _publish_control(bus, supervisor, policy, hosts, resolver)
 

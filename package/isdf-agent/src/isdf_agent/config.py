@@ -6,11 +6,12 @@ Reference of the format: OpenWrt's user guide, "The UCI system", section "File s
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from isdf.errors import InvalidError
 from isdf.model import Line, parse_rate
+from isdf.value import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,21 +119,20 @@ class Paths:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """/etc/config/isdf: sections `agent` and `line`. Rates of the line are kbit/s in the file and bit/s here."""
+    """/etc/config/isdf: sections `agent` and `line`. Rates of the line are kbit/s in the file and bit/s here.
+
+    `manager` and `claim` are "" where the file does not say; `line` is None where it has no rates.
+    """
 
     manager: str
-    device: str
-    device_key: bytes
-    feed_secret: str
-    catalogue_key: str
-    assignment_key: str
+    claim: str
+    insecure: bool
     pull_interval: float
     ready_timeout: float
     push_port: int
-    insecure: bool
     dataplane: str
     mark_mask: int
-    line: Line
+    line: Line | None
     wan: str
     lan: tuple[str, ...]
 
@@ -150,53 +150,71 @@ def load(path: Path) -> Config:
 
 
 def _config(sections: dict[str, Section]) -> Config:
-    for kind in ("agent", "line"):
-        if kind not in sections:
-            raise InvalidError(f"section '{kind}' is missing")
-    agent, line = sections["agent"], sections["line"]
-
-    def need(section: Section, option: str) -> str:
-        if value := section.text(option):
-            return value
-        raise InvalidError(f"option {option} of section {section.type} is missing")
-
-    def kbit(option: str) -> int:
-        value = need(line, option)
-        return parse_rate(value + "kbit" if value.replace(".", "", 1).isdigit() else value)
-
+    if "agent" not in sections:
+        raise InvalidError("section 'agent' is missing")
+    agent, line = sections["agent"], sections.get("line", Section("line", None, {}))
     insecure = agent.flag("insecure")
-    manager = need(agent, "manager").rstrip("/")
-    if not manager.startswith(("https://", "http://") if insecure else "https://"):
-        raise InvalidError(
-            f"option manager is {manager!r}; it takes an https address (http only with option insecure '1')"
-        )
+    manager = parse_manager(agent.text("manager"), insecure=insecure) if agent.text("manager") else ""
+    if agent.text("claim") and not manager:
+        raise InvalidError("option manager of section agent is missing; it is the address that goes with option claim")
+    mask = agent.text("mark_mask", "0xff000000")
     try:
-        device_key = bytes.fromhex(need(agent, "device_key"))
-        mark_mask = int(agent.text("mark_mask", "0xff000000"), 0)
-    except ValueError as error:
-        raise InvalidError(f"option device_key or mark_mask is not hexadecimal: {error}") from None
-    if len(device_key) != 32:
-        raise InvalidError("option device_key is not 32 bytes (64 hexadecimal digits)")
+        mark_mask = int(mask, 0)
+    except ValueError:
+        mark_mask = 0
+    if not 0 < mark_mask <= 0xFFFFFFFF:
+        raise InvalidError(f"option mark_mask is {mask!r}; it takes a number of 32 bits such as 0xff000000")
     dataplane = agent.text("dataplane", "kernel")
     if dataplane not in ("kernel", "memory"):
         raise InvalidError(f"option dataplane is {dataplane!r}; it takes 'kernel' or 'memory'")
-    rates = Line(kbit("down"), kbit("up"), kbit("base_down"), kbit("base_up"))
-    if rates.base_down > rates.down or rates.base_up > rates.up:
-        raise InvalidError("base_down or base_up is more than the line can carry (down, up)")
     return Config(
         manager=manager,
-        device=need(agent, "device"),
-        device_key=device_key,
-        feed_secret=need(agent, "feed_secret"),
-        catalogue_key=need(agent, "catalogue_key"),
-        assignment_key=need(agent, "assignment_key"),
+        claim=agent.text("claim"),
+        insecure=insecure,
         pull_interval=agent.number("pull_interval", 1800, 10, 86400),
         ready_timeout=agent.number("ready_timeout", 30, 1, 600),
         push_port=int(agent.number("push_port", 9009, 1, 65535)),
-        insecure=insecure,
         dataplane=dataplane,
         mark_mask=mark_mask,
-        line=rates,
-        wan=need(line, "wan"),
-        lan=tuple(line.texts("lan")),
+        line=_rates(line),
+        wan=line.text("wan", "wan"),
+        lan=tuple(line.texts("lan")) or ("br-lan",),
     )
+
+
+def parse_manager(text: str, *, insecure: bool) -> str:
+    """The manager's address without a slash at its end, https or, if `insecure`, http; else `InvalidError`."""
+    try:
+        parts = urlsplit(text)
+        sound = bool(parts.hostname) and parts.port != 0 and not (parts.username or parts.query or parts.fragment)
+    except ValueError:
+        sound = False
+    if not sound or not text.isascii() or not text.isprintable() or " " in text:
+        raise InvalidError(f"manager {text!r} is not an address such as 'https://isdf.isp.example'")
+    if parts.scheme not in (("https", "http") if insecure else ("https",)):
+        raise InvalidError(f"manager {text!r} is not an https address; http needs option insecure '1'")
+    return text.rstrip("/")
+
+
+def line_of(rates: dict[str, int]) -> Line:
+    """The line of `rates` in kbit/s by `down`, `up`, `base_down` and `base_up`."""
+    return Line(*(rates[name] * 1000 for name in Line._fields))
+
+
+def _rates(section: Section) -> Line | None:
+    there = [name for name in Line._fields if section.text(name)]
+    if not there:
+        return None
+    rates = {}
+    for name in Line._fields:
+        value = section.text(name)
+        if not value:
+            raise InvalidError(f"option {name} of section line is missing beside {there[0]}")
+        try:
+            rates[name] = parse_rate(value + "kbit" if value.replace(".", "", 1).isdigit() else value)
+        except InvalidError as error:
+            raise InvalidError(f"option {name} of section line: {error}") from None
+    line = Line(**rates)
+    if line.base_down > line.down or line.base_up > line.up:
+        raise InvalidError("base_down or base_up is more than the line can carry (down, up)")
+    return line

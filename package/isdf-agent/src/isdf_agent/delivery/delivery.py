@@ -6,23 +6,19 @@ carries it out and keeps it in the `journal`, `reporter` tells the manager.
 
 from __future__ import annotations
 
-import contextlib
-import json
-import logging
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from isdf.errors import FormatError, IsdfError, UnavailableError, from_dict
+from isdf.log import Log
 from isdf.loop import Loop
+from isdf.value import dataclass
 
 from ..config import Config, Paths
+from .children import Children, outcome
 from .clock import Clock
+from .identity import Identities, Identity
 from .installer import Opkg
 from .journal import Journal, Received
 from .ports import Installer, Services
@@ -31,7 +27,7 @@ from .reporter import Reporter
 from .rollout import Rollout
 from .schedule import Schedule
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 Fetch = Callable[[dict, Callable[[dict], None]], None]
 """Runs `pull` with its parameters and calls back with its result."""
@@ -49,14 +45,13 @@ class Delivery:
     """`start()` it once; then it is all events. `on_pull_started` is called with the reason when a pull begins,
     `on_settled` when all has been done that an assignment wants."""
 
-    DEADLINE = 60.0  # seconds for a pull, and for a report
-
     def __init__(
-        self, loop: Loop, config: Config, paths: Paths, services: Services, *, tools: Tools | None = None,
-        installer: Installer | None = None, clock: Clock | None = None, version: str = "", fetch: Fetch | None = None,
-        post: Callable[[dict, Callable[[int], None]], None] | None = None,
+        self, loop: Loop, config: Config, paths: Paths, identity: Identity, services: Services, *,
+        tools: Tools | None = None, installer: Installer | None = None, clock: Clock | None = None, version: str = "",
+        fetch: Fetch | None = None, post: Callable[[dict, Callable[[int], None]], None] | None = None,
     ) -> None:  # fmt: skip
         self._loop, self._config, self._paths, self._tools = loop, config, paths, tools or Tools()
+        self._identity, self._identities = identity, Identities(paths.flash)
         self._version, self._started = version, time.monotonic()
         self._fetch = fetch or self._spawn_pull
         self._clock = clock or Clock()
@@ -76,8 +71,8 @@ class Delivery:
         self._reported: dict | None = None
         self._last_contact: float | None = None
         self._vouched: dict[str, str] = {}
-        self._children: list[subprocess.Popen] = []
-        self._stopped = self._pulling = False
+        self._children = Children(loop)
+        self._pulling = False
         self.on_pull_started: Callable[[str], None] = lambda reason: None
         self.on_settled: Callable[[], None] = lambda: None
 
@@ -85,7 +80,7 @@ class Delivery:
         """Finish what a crash interrupted, let run what should run, and pull."""
         port = self._config.push_port
         try:
-            self._push = PushSocket(self._loop, self._config.device_key, port, self._on_push)
+            self._push = PushSocket(self._loop, self._identity.device_key, port, self._on_push)
         except OSError as error:
             log.error("pushes are not heard, because UDP port %s cannot be had: %s", port, error.strerror or error)
         self._raise_floor()
@@ -98,7 +93,7 @@ class Delivery:
     @property
     def busy(self) -> bool:
         """Whether a child process of a pull or a report is there."""
-        return bool(self._children)
+        return self._children.busy
 
     @property
     def push_port(self) -> int:
@@ -116,7 +111,6 @@ class Delivery:
             "services": services,
             "error": self._error.as_dict() if self._error else None,
             "last_contact": self._last_contact,
-            "insecure": self._config.insecure,
             "clock_set": self._clock.is_set,
             "flash_writes": self.journal.writes,
             "flash_bytes": self.journal.written,
@@ -125,10 +119,7 @@ class Delivery:
 
     def stop(self) -> None:
         """Nothing more is begun; what is under way is cut off. The next start goes on from the journal."""
-        self._stopped = True
-        for child in self._children:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
+        self._children.stop()
         self._schedule.stop()
         self._reporter.stop()
         self.rollout.stop()
@@ -146,27 +137,39 @@ class Delivery:
         if reason == "push":
             self._timeline["push_received"] = self._pushed_at
         self.on_pull_started(reason)
-        received, have = self.rollout.received, self.rollout.packages()
+        received, have = self._received(), self.rollout.packages()
         digest = received.digest if received else None
-        config = self._config
-        parameters = {
-            "manager": config.manager, "device": config.device, "device_key": config.device_key.hex(),
-            "feed_secret": config.feed_secret, "catalogue_key": config.catalogue_key,
-            "assignment_key": config.assignment_key, "folder": str(self._paths.run / "pull"),
+        parameters = self._about() | {
+            # Alone there: a pull of an agent that was killed may still be at work in its own.
+            "folder": str(self._paths.run / "pull" / str(time.monotonic_ns())),
             "opkg": list(self._tools.opkg), "usign": list(self._tools.usign), "have": have,
             "status": str(self._paths.at("/usr/lib/opkg/status")),
             "serial": received.assignment.serial if received else 0, "digest": digest,
             "etag": f'"{digest}"' if digest and not self.rollout.missing else None,
-            "now": self._clock.now(), "clock_set": self._clock.is_set, "deadline": self.DEADLINE,
-            "vouched": self._vouched,
+            "now": self._clock.now(), "clock_set": self._clock.is_set, "vouched": self._vouched,
         }  # fmt: skip
         self._pulling = True
         self._fetch(parameters, lambda result: self._pulled(reason, result))
+
+    def _received(self) -> Received | None:
+        """The assignment in force, if it is of this identity: that of another is nothing to compare a new one with."""
+        received = self.rollout.received
+        return received if received and received.assignment.device == self._identity.device else None
+
+    def _about(self) -> dict:
+        """What every child is told."""
+        identity = self._identity
+        return {
+            "manager": identity.manager, "insecure": self._config.insecure or identity.insecure,
+            "device": identity.device, "device_key": identity.device_key.hex(), "keys": str(self._paths.flash / "keys"),
+        }  # fmt: skip
 
     def _pulled(self, reason: str, result: dict) -> None:
         names = {"request": "request_sent", "verified": "assignment_verified", "fetched": "packages_fetched"}
         self._timeline |= {names.get(k, k): v for k, v in result.get("timeline", {}).items()}
         received = None
+        if "keys" in result:
+            self._keep_keys(Path(result["keys"]))
         if result["status"] == "fetched":
             try:
                 received = Received.parse(Path(result["assignment"]).read_bytes())
@@ -197,6 +200,13 @@ class Delivery:
         eager = reason == "asked" or (reason != "interval" and result["status"] == "unchanged")
         self.rollout.settle(received, staged, eager=eager and good, done=settled)
 
+    def _keep_keys(self, path: Path) -> None:
+        try:
+            if self._identities.keep_keys(self._identity, path.read_bytes()):
+                log.info("the manager has new keys")
+        except OSError as error:
+            log.error("the manager's new keys are not kept, so the next pull fetches them again: %s", error)
+
     def _settled(self, changed: bool) -> None:
         self.on_settled()
         self._raise_floor()
@@ -207,15 +217,15 @@ class Delivery:
         self._timeline[step] = _now()
 
     def _raise_floor(self) -> None:
-        if self._push and self.rollout.received:
-            self._push.raise_floor(self.rollout.received.assignment.push_floor)
+        if self._push and (received := self._received()):
+            self._push.raise_floor(received.assignment.push_floor)
 
     # -- reports
 
     def _report(self, *, always: bool = False) -> None:
         """Tell the manager what runs, where it was told otherwise before, or (`always`) where somebody waits for it."""
         applied, services = self.rollout.report()
-        received = self.rollout.received
+        received = self._received()
         refused = self._error if self._error and not isinstance(self._error, UnavailableError) else None
         report = {
             "serial": received.assignment.serial if received else 0,
@@ -232,36 +242,12 @@ class Delivery:
 
     def _spawn_pull(self, parameters: dict, done: Callable[[dict], None]) -> None:
         def ended(status: int, output: bytes) -> None:
-            try:
-                result = json.loads(output)
-            except ValueError:
-                result = _failed(f"the pull ended without a result (status {status})")
-            done(result)
+            done({"status": "failed"} | outcome(output, f"the pull ended without a result (status {status})"))
 
-        self._spawn("isdf_agent.delivery.pull", parameters, ended)
+        self._children.spawn("pull", parameters, ended)
 
     def _spawn_report(self, report: dict, done: Callable[[int], None]) -> None:
-        config = self._config
-        parameters = {
-            "manager": config.manager, "device": config.device, "device_key": config.device_key.hex(),
-            "report": report, "deadline": self.DEADLINE,
-        }  # fmt: skip
-        self._spawn("isdf_agent.delivery.report", parameters, lambda status, output: done(status))
-
-    def _spawn(self, module: str, parameters: dict, done: Callable[[int, bytes], None]) -> None:
-        def ended(status: int, output: bytes) -> None:
-            self._children.remove(child)
-            if not self._stopped:
-                done(status, output)
-
-        argv = [sys.executable, "-m", module]
-        try:
-            child = self._loop.child(argv, ended, stdin=json.dumps(parameters).encode(), timeout=self.DEADLINE + 5)
-        except OSError as error:  # no memory for another process, for example
-            log.error("%s does not start: %s", module, error)
-            self._loop.after(0, lambda: done(1, b""))
-            return
-        self._children.append(child)
+        self._children.spawn("report", self._about() | {"report": report}, lambda status, output: done(status))
 
 
 def _failed(sentence: str) -> dict:

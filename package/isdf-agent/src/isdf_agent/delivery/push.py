@@ -8,15 +8,15 @@ A push is verified in `isdf.wire.read_push` (length, seal, version), and here ag
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 import time
 from collections.abc import Callable
 
+from isdf.log import Log
 from isdf.loop import Loop
 from isdf.wire import PUSH_SIZE, derive, read_push
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 class PushSocket:

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from urllib.parse import quote
 
 from isdf.errors import IsdfError
+from isdf.formats.keys import parse
+from isdf.formats.usign import split_embedded
 
+from .connection import Connection
 from .request import RefusedByManagerError, deadline, send
 
 
@@ -18,12 +22,16 @@ def main() -> int:
     told = json.load(sys.stdin)
     body = json.dumps(told["report"]).encode()
     try:
-        with deadline(told["deadline"], "the report"):
+        keys = parse(split_embedded(Path(told["keys"]).read_bytes())[1])
+        with (
+            deadline(told["deadline"], "the report"),
+            Connection(told["manager"], keys.authority, insecure=told["insecure"]) as connection,
+        ):
             send(
-                told["manager"], bytes.fromhex(told["device_key"]), "POST", f"/device/{quote(told['device'])}/report",
+                connection, bytes.fromhex(told["device_key"]), "POST", f"/device/{quote(told['device'])}/report",
                 body=body, headers={"Content-Type": "application/json"},
             )  # fmt: skip
-    except IsdfError as error:
+    except (IsdfError, OSError) as error:
         print(error, file=sys.stderr)
         return 2 if isinstance(error, RefusedByManagerError) else 1
     return 0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Callable
 
+from isdf.log import Log
 from isdf.loop import Loop, Timer
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 Post = Callable[[dict, Callable[[int], None]], None]
 """Sends a report, and calls back with 0 (delivered), 1 (try again later) or 2 (never try this one again)."""

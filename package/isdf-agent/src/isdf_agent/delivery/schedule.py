@@ -7,15 +7,15 @@ empty leaves a flag, and one pull follows.
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Callable
 
+from isdf.log import Log
 from isdf.loop import Loop, Timer
 
 from .push import Bucket
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 class Schedule:

@@ -1,10 +1,14 @@
-"""What a pull may believe, as a state machine without I/O: assignment, then index, then packages.
+"""What a router may believe, as a state machine without I/O: keys, then assignment, then index, then packages.
 
 The rules, in the order in which they are applied:
 
-1. An assignment is believed when the assignment key signed it, nothing in it is unsigned, it is for this device, its
-   serial is not below that of the last one believed (and where it is equal, it is the same assignment), it has not
-   expired, and it was not issued more than a day from now by a clock that is set.
+0. A keys statement is believed when nothing in it is unsigned, it names the catalogue key that this router knows, or
+   (for its first one) that its claim code names, this catalogue key signed it, and its version is higher than that of
+   the last one believed. The last one itself, byte for byte, changes nothing and is no fault. So whoever holds the
+   assignment key or the authority can be replaced and never comes back, and the catalogue key is for ever.
+1. An assignment is believed when the assignment key of the keys statement signed it, nothing in it is unsigned, it is
+   for this device, its serial is not below that of the last one believed (and where it is equal, it is the same
+   assignment), it has not expired, and it was not issued more than a day from now by a clock that is set.
 2. An index is believed when it has the size and the hash that the assignment says, and names each package that the
    assignment wants with the same version, file name, size and hash.
 3. A package is believed when it has the size and the hash that the assignment says, the *catalogue* key signed its
@@ -22,9 +26,12 @@ from collections.abc import Callable
 from isdf.errors import FormatError, IsdfError, RefusedError, SignatureError
 from isdf.formats import assignment as wire
 from isdf.formats import ipk, opkg_index, usign
+from isdf.formats import keys as statements
+from isdf.formats.claim import Claim
 from isdf.formats.service_package import check_service_package
 
-ASSIGNMENT_MAX = 256 << 10  # bytes, signature included
+KEYS_MAX = statements.MAX_SIZE + 1000  # bytes, signature included
+ASSIGNMENT_MAX = 256 << 10
 INDEX_MAX = 1 << 20
 PACKAGE_MAX = 1 << 20
 UNPACKED_MAX = 4 << 20
@@ -32,6 +39,35 @@ CLOCK_TOLERANCE = 86400.0  # seconds
 
 Verify = Callable[[bytes, usign.Signature, usign.PublicKey], bool]
 """`(message, signature, key) -> whether it verifies`."""
+
+
+class TrustedKeys:
+    """`keys` is the statement believed last, and None on a router that begins: then the `claim` decides.
+
+    A router that begins anew has both; the claim names the catalogue key then, and where that is the key of `keys`, no
+    older statement is believed than that.
+    """
+
+    def __init__(self, verify: Verify, *, claim: Claim | None = None, keys: statements.Keys | None = None) -> None:
+        if claim is None and keys is None:
+            raise ValueError("without a claim and without keys there is nothing to begin with")
+        self._verify, self._claim, self.keys = verify, claim, keys
+
+    def accept(self, data: bytes) -> statements.Keys:
+        """The statement in `data`, as it came over the wire (signature embedded)."""
+        signature, payload = _signed(data, KEYS_MAX, "the keys statement")
+        new, last = statements.parse(payload), self.keys
+        key = usign.PublicKey.parse(new.catalogue_key)
+        if self._claim is not None and not self._claim.fits(key):
+            raise SignatureError("the manager's catalogue key is not the one of the claim code; is its address right?")
+        if self._claim is None and new.catalogue_key != last.catalogue_key:
+            raise SignatureError("the keys statement names another catalogue key than this router's")
+        if not _is_by(self._verify, key, signature, payload):
+            raise SignatureError("the keys statement is not signed by the catalogue key that it names")
+        if last is not None and new != last and last.catalogue_key == new.catalogue_key and new.version <= last.version:
+            raise RefusedError(f"the keys statement's version {new.version} is not higher than {last.version}")
+        self.keys = new
+        return new
 
 
 class Trusted:
@@ -54,16 +90,8 @@ class Trusted:
 
     def accept_assignment(self, data: bytes) -> wire.Assignment:
         """The assignment in `data`, as it came over the wire (signature embedded)."""
-        if len(data) > ASSIGNMENT_MAX:
-            raise FormatError(f"the assignment has over {ASSIGNMENT_MAX} bytes")
-        try:
-            text, payload = usign.split_embedded(data)
-            signature = usign.Signature.parse(text)
-        except FormatError as error:
-            raise FormatError(f"the assignment's signature cannot be read: {error}") from None
-        if text != usign.Signature(signature.fingerprint, signature.signature).dump():
-            raise FormatError("the assignment's signature has a comment of its own; nobody vouches for that")
-        if not self._is_by(self._assignment_key, signature, payload):
+        signature, payload = _signed(data, ASSIGNMENT_MAX, "the assignment")
+        if not _is_by(self._verify, self._assignment_key, signature, payload):
             raise SignatureError("the assignment is not signed by this router's assignment key")
         new = wire.parse(payload)
         if new.device != self._device:
@@ -107,8 +135,8 @@ class Trusted:
         """`data` is the package of `entry`."""
         if len(data) != entry.size or hashlib.sha256(data).hexdigest() != entry.sha256:
             raise SignatureError(f"{entry.filename} is not the package that the assignment names: its hash differs")
-        if not self.is_vouched(entry) and not self._is_by(
-            self._catalogue_key, usign.Signature.parse(entry.signature), entry.catalogue_message()
+        if not self.is_vouched(entry) and not _is_by(
+            self._verify, self._catalogue_key, usign.Signature.parse(entry.signature), entry.catalogue_message()
         ):
             raise SignatureError(f"{entry.package} {entry.version} is not signed by the catalogue key")
         try:
@@ -124,5 +152,20 @@ class Trusted:
         """Whether the catalogue's signature of `entry` was verified before."""
         return self._vouched.get(entry.signature) == entry.catalogue_message().decode()
 
-    def _is_by(self, key: usign.PublicKey, signature: usign.Signature, message: bytes) -> bool:
-        return signature.fingerprint == key.fingerprint and self._verify(message, signature, key)
+
+def _signed(data: bytes, limit: int, what: str) -> tuple[usign.Signature, bytes]:
+    """The signature in front of `data` and what it is of; nothing beside these two is in there."""
+    if len(data) > limit:
+        raise FormatError(f"{what} has over {limit} bytes")
+    try:
+        text, payload = usign.split_embedded(data)
+        signature = usign.Signature.parse(text)
+    except FormatError as error:
+        raise FormatError(f"{what} has no signature that can be read: {error}") from None
+    if text != usign.Signature(signature.fingerprint, signature.signature).dump():
+        raise FormatError(f"{what} has a signature with a comment of its own; nobody vouches for that")
+    return signature, payload
+
+
+def _is_by(verify: Verify, key: usign.PublicKey, signature: usign.Signature, message: bytes) -> bool:
+    return signature.fingerprint == key.fingerprint and verify(message, signature, key)

@@ -1,0 +1,141 @@
+"""One connection to the manager: HTTP/1.1 over TLS that believes one authority and no other, or over plain TCP.
+
+`http.client` of the standard library, with nothing that a pinned connection must not have: no authority of the system,
+no proxy and no password of the environment, no redirect, no cookie, no unpacking of what came packed. `requests` brings
+all of these, adds the system's authorities to those of a context that it is given, and takes six times as long to load.
+
+The dates of certificates are not looked at: a router without a battery does not know the date, and what ends the trust
+in an authority is a keys statement of a higher version. Host names and addresses are.
+
+References: RFC 9110, RFC 9112; OpenSSL `X509_VERIFY_PARAM_set_flags`.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from urllib.parse import urlsplit
+
+from isdf.errors import InvalidError, UnavailableError
+from isdf.value import dataclass
+
+PATIENCE = 10.0  # seconds for a connection, and for each piece of an answer; the deadline on the whole is `deadline`
+_NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, to which Python's `ssl` gives no name
+_PIECE = 16384
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reply of the manager; header names are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class UntrustedError(UnavailableError):
+    """Whoever answers is not certified by the authority that this router knows."""
+
+
+class Connection:
+    """To the host of `manager`, made at the first `ask`, made anew where it was closed meanwhile; a context manager.
+
+    `authority` has the certificates (PEM) that are believed, and may be what signed the server's own as well as an
+    authority in between; None: nobody is asked who he is, for what proves itself. http is refused unless `insecure`.
+    """
+
+    def __init__(self, manager: str, authority: str | None, *, insecure: bool = False) -> None:
+        parts = urlsplit(manager)
+        self._manager, self.prefix = manager, parts.path.rstrip("/")
+        if parts.scheme == "https":
+            context = _context(authority, manager)
+            self._http = http.client.HTTPSConnection(
+                parts.hostname, parts.port or 443, timeout=PATIENCE, context=context
+            )
+        elif insecure:
+            self._http = http.client.HTTPConnection(parts.hostname, parts.port or 80, timeout=PATIENCE)
+        else:
+            raise InvalidError(f"{manager} is not an https address; http needs option insecure '1'")
+        self._answered = False
+
+    def ask(
+        self, method: str, path: str, *, body: bytes = b"", headers: dict[str, str] | None = None, limit: int = 65536
+    ) -> Answer:
+        """Whatever the manager answers, below its own prefix; `UnavailableError` for nothing, or over `limit` bytes."""
+        try:
+            return self._ask(method, path, body, headers or {}, limit)
+        except ssl.SSLCertVerificationError as error:
+            raise UntrustedError(
+                f"the certificate of {self._manager} is not of the authority that this router knows "
+                f"({error.verify_message})"
+            ) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise UnavailableError(f"the manager {self._manager} does not answer: {_reason(error)}") from None
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ask(self, method: str, path: str, body: bytes, headers: dict[str, str], limit: int) -> Answer:
+        def begin() -> http.client.HTTPResponse:
+            self._http.request(method, self.prefix + path, body or None, headers)
+            return self._http.getresponse()
+
+        try:
+            reply = begin()
+        except ConnectionError:
+            self._http.close()
+            if not self._answered or method != "GET":
+                raise
+            self._answered = False
+            reply = begin()  # a server may close a connection that waits
+        with reply:
+            received = self._read(reply, limit)
+        self._answered = True
+        return Answer(reply.status, {name.lower(): value for name, value in reply.getheaders()}, received)
+
+    def _read(self, reply: http.client.HTTPResponse, limit: int) -> bytes:
+        pieces, size = [], 0
+        while piece := reply.read(_PIECE):
+            size += len(piece)
+            if size > limit:
+                self._http.close()
+                raise UnavailableError(f"the answer of the manager {self._manager} is longer than {limit} bytes")
+            pieces.append(piece)
+        length = reply.getheader("Content-Length")
+        if length is not None and length != str(size) and reply.status != 304:
+            raise UnavailableError(f"the manager's answer ended after {size} of {length} bytes")
+        return b"".join(pieces)
+
+
+def _context(authority: str | None, manager: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks the host's name; knows no authority
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if authority is None:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    context.verify_flags |= _NO_CHECK_TIME | ssl.VERIFY_X509_PARTIAL_CHAIN
+    try:
+        context.load_verify_locations(cadata=authority)
+    except (ssl.SSLError, ValueError):
+        raise UntrustedError(
+            f"the keys of this router name no authority that could certify {manager}; "
+            f"its operator sets one up (isdf-manager keys rotate authority)"
+        ) from None
+    return context
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "it closed the connection"
+    if isinstance(error, http.client.BadStatusLine):
+        return "it does not speak HTTP"
+    if isinstance(error, ssl.SSLError):
+        return error.reason or str(error)
+    return str(error) or type(error).__name__
