@@ -160,9 +160,9 @@ class World:
 
     def settle(self) -> None:
         """What `serve` does by itself."""
-        self.orders.end_what_is_over()
-        for order in self.orders.owed():
-            self.orders.settle(order)
+        self.orders.settling.end_what_is_over()
+        for order in self.orders.settling.owed():
+            self.orders.settling.settle(order)
 
     def assigned(self) -> assignment.Assignment:
         """What the router would be given, verified."""

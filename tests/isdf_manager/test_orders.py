@@ -8,7 +8,8 @@ import pytest
 
 from isdf.errors import ConflictError, IsdfError
 from isdf_manager import status, storage
-from isdf_manager.orders import LateError, Orders
+from isdf_manager.claims import LateError
+from isdf_manager.orders import Orders
 from isdf_manager.provision import HookError
 from isdf_manager.schedule import Schedule
 
@@ -16,7 +17,7 @@ from isdf_manager.schedule import Schedule
 def test_a_pass_ends_by_itself_in_assignment_and_core(world):
     world.orders.subscribe("home1", "lane", ["rate=1mbit"], length=60)
     until = world.assigned().services[0].until
-    assert world.orders.next_due() == until
+    assert world.orders.settling.next_due() == until
     world.clock.now = until - 0.01
     world.settle()
     assert len(world.core.holds) == len(world.assigned().services) == 1
@@ -24,7 +25,7 @@ def test_a_pass_ends_by_itself_in_assignment_and_core(world):
     assert world.assigned().services == ()
     world.settle()
     assert (world.core.holds, world.state()) == ({}, "ended")
-    assert world.orders.next_due() is None
+    assert world.orders.settling.next_due() is None
     world.orders.subscribe("home1", "lane", ["rate=1mbit"])
 
 
@@ -37,7 +38,7 @@ def test_an_order_whose_process_died_is_withdrawn(world):
     assert world.core.holds  # whoever runs the hook may still be at it
     with pytest.raises(ConflictError, match="is being worked on"):
         world.orders.unsubscribe("home1", "lane")
-    world.clock.now = world.orders.next_due()
+    world.clock.now = world.orders.settling.next_due()
     world.settle()
     assert (world.core.holds, world.state()) == ({}, "ended")
 
@@ -73,8 +74,8 @@ def test_a_withdrawal_that_fails_is_tried_less_and_less_often(world):
     pauses = []
     for _ in range(8):
         world.settle()
-        pauses.append(world.orders.next_due() - world.clock.now)
-        world.clock.now = world.orders.next_due()
+        pauses.append(world.orders.settling.next_due() - world.clock.now)
+        world.clock.now = world.orders.settling.next_due()
     assert pauses == pytest.approx([1, 2, 5, 15, 60, 300, 300, 300])
     world.core.faults.clear()
     world.settle()
@@ -133,9 +134,9 @@ def test_a_process_that_knows_no_hook_does_not_end_what_the_core_was_told(world)
     world.orders.subscribe("home1", "lane", ["rate=1mbit"], length=60)
     world.clock.now += 60
     stale = Orders(world.store, world.published, {}, "serve", world.clock)
-    stale.end_what_is_over()
-    for order in stale.owed():
-        stale.settle(order)
+    stale.settling.end_what_is_over()
+    for order in stale.settling.owed():
+        stale.settling.settle(order)
     assert (len(world.core.holds), world.state()) == (1, "ending")
     with world.store.read() as connection:
         assert "names no hook for lane" in str(status.collect(connection, world.clock(), "home1"))
@@ -199,7 +200,7 @@ def test_the_schedule_is_not_held_up_by_a_hook_that_hangs(world, manager):
     for service in ("lane", "film"):
         world.orders.subscribe("home1", service, ["rate=1mbit"], length=60)
     world.clock.now += 60
-    schedule = Schedule(world.orders, clock=world.clock)
+    schedule = Schedule(world.orders.settling, clock=world.clock)
     schedule.tick()
     assert hanging.wait(10)
     while world.state("film") != "ended":
@@ -225,7 +226,7 @@ def test_the_schedule_neither_spins_nor_stays_when_many_hooks_hang(world):
         assert released.wait(10)
 
     world.core.call = hangs
-    schedule = Schedule(world.orders, workers=1, clock=world.clock)
+    schedule = Schedule(world.orders.settling, workers=1, clock=world.clock)
     schedule.tick()
     assert hanging.wait(10)
     assert schedule.tick() == 1

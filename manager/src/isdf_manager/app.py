@@ -183,4 +183,4 @@ def make(home: Home, config: Config, access_log: AccessLog | None = None) -> tup
     application = Application(
         store, home.storage(config), home.keyring, published, authentication, access_log or AccessLog()
     )
-    return application, Schedule(orders)
+    return application, Schedule(orders.settling)

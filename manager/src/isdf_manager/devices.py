@@ -133,9 +133,10 @@ class Devices:
             audit.record(connection, self._who, "device remove", name)
 
 
-def find(connection: sa.Connection, name: str) -> sa.Row:
-    """The row of the device `name`; `NotFoundError`."""
-    if row := connection.execute(sa.select(storage.device).where(storage.device.c.name == name)).first():
+def find(connection: sa.Connection, name: str, changing: bool = False) -> sa.Row:
+    """The row of the device `name`, kept from others where it is `changing`; `NotFoundError`."""
+    query = sa.select(storage.device).where(storage.device.c.name == name)
+    if row := connection.execute(query.with_for_update() if changing else query).first():
         return row
     raise NotFoundError(f"device {name!r} is not known; 'isdf-manager device list' names them, 'device add' makes one")
 

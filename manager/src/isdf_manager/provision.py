@@ -33,6 +33,8 @@ from isdf import wire
 from isdf.errors import FailedError, InvalidError
 
 PAUSES = (0.2, 0.8)  # seconds before the second and the third try
+_MAX_TIMEOUT = 300.0  # seconds for each try
+LONGEST = _MAX_TIMEOUT * (len(PAUSES) + 1) + sum(PAUSES)  # seconds that any hook may take
 _MAX_SAID = 2000  # bytes of what a hook says that are looked at
 
 
@@ -182,7 +184,7 @@ def _parse_hook(where: str, value: object, folder: Path) -> Hook:
     if (command is None) == (url is None):
         raise InvalidError(f"{where} needs either 'command' or 'url'")
     timeout = 10.0 if timeout is None else timeout
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0.1 <= timeout <= 300:
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0.1 <= timeout <= _MAX_TIMEOUT:
         raise InvalidError(f"{where}.timeout is {timeout!r}; it takes 0.1 to 300 seconds")
     if command is not None:
         if not isinstance(command, list) or not command or not all(isinstance(c, str) and c for c in command):

@@ -23,6 +23,7 @@ from .clock import parse_length
 LIFE = 7 * 86400  # seconds until an assignment expires
 FEED_LIFE = 86400  # seconds after which a publication gets a new secret in the path of its feed
 KEPT = 5
+_SLACK = 3600  # seconds that the clock may be set back before all is published anew
 _MAX_REPORTED = 2**52  # nobody but its own router can lift the serial of a device, and not beyond what can be written
 
 # Each pull executes these; making them once halves what they cost.
@@ -55,7 +56,8 @@ class Publications:
     def make(self, connection: sa.Connection, device: str, now: float) -> int:
         """Publish what `device` shall run as of `now` (Unix seconds), in the caller's transaction; its serial."""
         key = self._key()
-        row = connection.execute(sa.select(storage.device).where(storage.device.c.name == device)).one()
+        mine = sa.select(storage.device).where(storage.device.c.name == device)
+        row = connection.execute(mine.with_for_update()).one()
         serial = max(row.serial + 1, int(now * 1000), _reported(connection, device) + 1)
         feed, feed_since = row.feed, row.feed_since
         if not feed or not 0 <= now - feed_since < FEED_LIFE:
@@ -100,8 +102,12 @@ class Publications:
     def renewed(self, connection: sa.Connection, device: str, now: float) -> int:
         """The serial of a publication that is not out of date; made, in the caller's transaction, where it must be."""
         row = connection.execute(_DUE, {"name": device}).one()
-        due = now >= row.renew_at or row.signer != self._key().fingerprint.hex()
-        return self.make(connection, device, now) if due else row.serial
+        return self.make(connection, device, now) if self.is_due(row.renew_at, row.signer, now) else row.serial
+
+    def is_due(self, renew_at: float, signer: str, now: float) -> bool:
+        """Whether a publication is out of date that is good until `renew_at` and signed by the key `signer`."""
+        set_back = renew_at > now + LIFE // 2 + _SLACK  # it is from a future that was none
+        return now >= renew_at or set_back or signer != self._key().fingerprint.hex()
 
     @staticmethod
     def _forget(connection: sa.Connection, device: str) -> None:

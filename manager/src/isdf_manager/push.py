@@ -107,7 +107,7 @@ class Push:
     def _datagram(self, device: str) -> tuple[bytes, str, int]:
         table = storage.device
         with self._store.write() as connection:
-            row = devices.find(connection, device)
+            row = devices.find(connection, device, changing=True)
             address = connection.execute(
                 sa.select(storage.contact.c.address).where(storage.contact.c.device == device)
             ).scalar()

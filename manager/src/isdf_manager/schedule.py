@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from isdf.errors import IsdfError
 
-from .orders import Orders
+from .settling import Settling
 
 log = logging.getLogger(__name__)
 _LOOK = 1.0  # seconds between looks for orders that a command line has made meanwhile
@@ -22,8 +22,8 @@ _LOOK = 1.0  # seconds between looks for orders that a command line has made mea
 class Schedule:
     """`start()` in the process that serves; `tick()` is one look, for tests as well."""
 
-    def __init__(self, orders: Orders, workers: int = 4, clock: Callable[[], float] = time.time) -> None:
-        self._orders, self._clock = orders, clock
+    def __init__(self, settling: Settling, workers: int = 4, clock: Callable[[], float] = time.time) -> None:
+        self._settling, self._clock = settling, clock
         self._pool = ThreadPoolExecutor(workers, "hook")  # one hook that hangs does not keep the others
         self._busy: set[str] = set()
         self._lock = threading.Lock()
@@ -43,19 +43,19 @@ class Schedule:
     def tick(self) -> float:
         """Start all that is due; seconds until the next look."""
         now = self._clock()
-        self._orders.end_what_is_over()
-        for order in self._orders.owed():
+        self._settling.end_what_is_over()
+        for order in self._settling.owed():
             with self._lock:
                 if order in self._busy:
                     continue
                 self._busy.add(order)
             self._pool.submit(self._settle, order)
-        due = self._orders.next_due(after=now)  # what was due before is at work, or waits for its turn
+        due = self._settling.next_due(after=now)  # what was due before is at work, or waits for its turn
         return _LOOK if due is None else min(_LOOK, max(0.01, due - self._clock()))
 
     def _settle(self, order: str) -> None:
         try:
-            self._orders.settle(order)
+            self._settling.settle(order)
         except Exception:
             log.exception("order %s could not be settled; it is tried again", order)
         finally:
