@@ -67,7 +67,8 @@ def download(settings, url, path):
             os.environ[name] = settings.values[name]
     wanted = f"{settings.tmp}/{url.rpartition('/')[2]}"
     timeout = settings.values.get("http_timeout", "")
-    result = transport.fetch(url, wanted, float(timeout) if timeout.isdigit() else 900)
+    check = "no_check_certificate" not in settings.flags
+    result = transport.fetch(url, wanted, float(timeout) if timeout.isdigit() else 900, check)
     if result:
         settings.console.error("opkg_download", f"Failed to download {url}, wget returned {result}.")
         if result == transport.NETWORK:
