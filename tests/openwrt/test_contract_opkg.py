@@ -88,60 +88,6 @@ def test_what_it_unpacks_is_what_the_formats_read(router, tmp_path):
     assert sorted(router.info(X)["list"].splitlines()) == sorted(files)
 
 
-def test_several_files_at_once(router, feed):
-    other = feed.add("isdf-service-y", Depends="isdf-agent, isdf-service-x (>= 1.0)")
-    status, out, errors = router.opkg("install", other, feed.file)
-    assert (status, errors) == (0, [])
-    assert out[-2:] == [f"Configuring {X}.", "Configuring isdf-service-y."]
-    assert router.status()["isdf-service-y"]["Depends"] == "isdf-agent, isdf-service-x (>= 1.0)"
-    assert router.status()[X]["Status"] == "install user installed"
-
-
-def test_dependencies_come_along_from_the_feed(router, feed):
-    feed.add("isdf-service-y", Depends="isdf-service-x (>= 1.0)")
-    feed.publish()
-    router.opkg("update")
-    status, out, errors = router.opkg("install", "isdf-service-y")
-    assert (status, errors) == (0, [])
-    assert out == [
-        "Installing isdf-service-y (1.0.0) to root...",
-        "Downloading FEED/isdf-service-y_1.0.0_all.ipk",
-        f"Installing {X} (1.0.0) to root...",
-        f"Downloading FEED/{X}_1.0.0_all.ipk",
-        f"Configuring {X}.",
-        "Configuring isdf-service-y.",
-    ]
-    assert router.status()[X] == {**INSTALLED, "Status": "install ok installed", "Auto-Installed": "yes"}
-    assert router.opkg("--autoremove", "remove", "isdf-service-y")[1] == [
-        "Removing package isdf-service-y from root...",
-        f"{X} was autoinstalled and is now orphaned, removing.",
-        f"Removing package {X} from root...",
-    ]
-    assert sorted(router.status()) == ["isdf-agent"]
-
-
-def test_a_dependency_that_is_nowhere_refuses_the_package(router, feed):
-    for word in (feed.add("isdf-service-y", Depends="isdf-agent (>= 2.0)"), "isdf-service-y"):
-        feed.publish()
-        router.opkg("update")
-        status, out, errors = router.opkg("install", word)
-        assert (status, out) == (255, ["Unknown package 'isdf-service-y'."])
-        assert errors == complaints(
-            "pkg_hash_check_unresolved: cannot find dependency isdf-agent (>= 2.0) for isdf-service-y",
-            "pkg_hash_fetch_best_installation_candidate: Packages for isdf-service-y found, but incompatible with the "
-            "architectures configured",
-            "opkg_install_cmd: Cannot install package isdf-service-y.",
-        )
-    assert sorted(router.status()) == ["isdf-agent"]
-
-
-def test_another_architecture_is_passed_over(router, feed):
-    status, out, errors = router.opkg("install", feed.add("isdf-service-y", Architecture="mips_24kc"))
-    assert status == 255
-    assert out[-1] == "Unknown package 'isdf-service-y'."
-    assert errors[-1] == " * opkg_install_cmd: Cannot install package isdf-service-y."
-
-
 def test_what_is_unknown_is_refused(router):
     router.opkg("update")
     assert router.opkg("install", "nothing") == (
@@ -269,15 +215,3 @@ def test_removal_leaves_empty_folders(router, feed):
 
 def test_removal_of_what_is_not_there_does_nothing(router):
     assert router.opkg("remove", X) == (0, ["No packages removed."], [])
-
-
-def test_what_is_needed_stays(router, feed):
-    router.opkg("install", feed.file)
-    status, out, errors = router.opkg("remove", "isdf-agent")
-    assert (status, out) == (255, ["No packages removed."])
-    assert errors[1:3] == [
-        " * print_dependents_warning: Package isdf-agent is depended upon by packages:",
-        f" * print_dependents_warning: \t{X}",
-    ]
-    assert router.opkg("--force-removal-of-dependent-packages", "remove", "isdf-agent")[0] == 0
-    assert router.status() == {}

@@ -121,10 +121,16 @@ def test_an_installed_package_without_a_file_list_is_said_before_each_change(rou
 
 
 def test_a_dry_run_changes_nothing(router, feed):
-    before = sorted(str(path) for path in router.root.rglob("*"))
+    def found():
+        return {str(p): p.is_file() and p.read_bytes() for p in router.root.rglob("*") if p.name != "lists"}
+
+    before = found()
     assert router.opkg("--noaction", "install", feed.file)[0] == 0
-    assert sorted(str(path) for path in router.root.rglob("*") if path.name not in ("lists",)) == before
-    assert sorted(router.status()) == ["isdf-agent"]
+    assert found() == before
+    router.opkg("install", feed.file)
+    before = found()
+    assert router.opkg("--noaction", "remove", X) == (0, [f"Removing package {X} from root..."], [])
+    assert found() == before
 
 
 def test_it_starts_quickly(router, feed):

@@ -113,7 +113,12 @@ class Changes:
         """Whether `package` is removed."""
         flags = self.settings.flags
         if package.fields.get("Essential") == "yes" and "force_removal_of_essential_packages" not in flags:
-            self.console.notice(f"Refusing to remove essential package {package.name}.")
+            self.console.notice(
+                f"Refusing to remove essential package {package.name}.\n"
+                "\tRemoving an essential package may lead to an unusable system, but if\n"
+                "\tyou enjoy that kind of pain, you can force opkg to proceed against\n"
+                "\tits will with the option: --force-removal-of-essential-packages"
+            )
             return False
         dependents = self.database.dependents(package) if "force_depends" not in flags else []
         if dependents and "force_removal_of_dependent_packages" not in flags:

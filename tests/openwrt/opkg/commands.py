@@ -184,13 +184,17 @@ def _by_hand(settings, database, words):
 
 
 def _remove(changes, words):
-    done, ok = False, True
+    done, ok, there = False, True, changes.database.installed()
     changes.disk.check_lists()
     for word in words:
-        for package in changes.database.installed():
-            if _matches(package, [word]) and package.installed:
-                removed = changes.remove(package)
-                done, ok = done or removed, ok and removed
+        for package in there:
+            if not _matches(package, [word]):
+                continue
+            if not package.installed:
+                changes.console.error("opkg_remove_cmd", f"Package {package.name} is not installed.")
+                continue
+            removed = changes.remove(package)
+            done, ok = done or removed, ok and removed
     if not done:
         changes.console.notice("No packages removed.")
     return ok

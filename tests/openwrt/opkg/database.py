@@ -79,6 +79,8 @@ class Database:
             self.console.error(where, f"Malformed package file {path}.")
             return None
         package.local, package.by_hand, package.want = path, True, "install"
+        if not self.settings.priority(package.architecture):
+            package.architecture = ""  # it keeps none that it was not told of
         package.flags.add("prefer")
         self._add(package, True)
         return package
@@ -96,6 +98,11 @@ class Database:
             self.console.error(
                 "pkg_hash_fetch_best_installation_candidate",
                 f"Packages for {name} found, but incompatible with the architectures configured",
+            )
+        held = [package.name for package in providers if package.flags & {"hold", "prefer"}]
+        for n, other in enumerate(held[1:]):
+            self.console.notice(
+                f"Multiple packages ({held[n]} and {other}) providing same name marked HOLD or PREFER. Using latest."
             )
         by_hand = [package for package in wanted if package.by_hand]
         if by_hand:
@@ -128,7 +135,7 @@ class Database:
     def dependents(self, package):
         """The installed packages that need `package`."""
         names = {package.name, *package.provides}
-        return [other for other in self.installed() if other is not package and names & other.needs]
+        return [other for other in self.installed() if names & other.needs]
 
     def write_status(self):
         """The status file of each place."""
@@ -148,14 +155,14 @@ class Database:
         if package.installed or package.checked or quiet:
             return True
         package.checked = True
-        lost = self.missing(package)[1] if "nodeps" not in self.settings.flags else []
+        lost = self.missing(package)[1]
         for words in lost:
             text = f"cannot find dependency {words} for {package.name}"
             self.console.error("pkg_hash_check_unresolved", text)
         return not lost
 
     def _add(self, package, merging):
-        if not self.settings.priority(package.architecture):
+        if not package.by_hand and not self.settings.priority(package.architecture):
             self.console.notice(
                 f"Package {package.name} version {package.version} has no valid architecture, ignoring."
             )

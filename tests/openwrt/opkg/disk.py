@@ -83,12 +83,16 @@ class Disk:
 
     def delete_files(self, package):
         """All files that no other package has; folders stay, as they are in no list."""
+        if "noaction" in self.settings.flags:
+            return
         others = {path for other in self.database.installed() if other is not package for path in self.files(other)}
         for path in self.files(package):
             if path not in others and os.path.lexists(path) and not os.path.isdir(path):
                 os.unlink(path)
 
     def delete_info(self, package):
+        if "noaction" in self.settings.flags:
+            return
         for name in os.listdir(package.dest.info):
             if name.startswith(package.name + "."):
                 os.unlink(f"{package.dest.info}/{name}")

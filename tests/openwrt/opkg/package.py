@@ -48,7 +48,9 @@ class Package:
         """Whether this package is what one alternative of a dependency asks for."""
         name, operator, version = alternative
         if self.name == name:
-            return operator is None or versions.satisfies(self.version, operator, version)
+            # opkg takes the very version for any relation, for << and >> too.
+            same = operator is None or versions.compare(self.version, version) == 0
+            return same or versions.satisfies(self.version, operator, version)
         return name in self.provides
 
     def status_stanza(self):
