@@ -21,6 +21,7 @@ need iputils-ping command -v ping
 if [ "${1-}" = tests ]; then
 	need signify-openbsd command -v signify-openbsd
 	need shellcheck command -v shellcheck
+	need postgresql sh -c 'ls /usr/lib/postgresql/*/bin/postgres'
 fi
 [ "$(id -u)" = 0 ] || need uidmap command -v newuidmap
 

@@ -143,10 +143,10 @@ class Core:
 class World:
     """A manager's parts around a clock and a core of the test."""
 
-    def __init__(self, folder) -> None:
+    def __init__(self, folder, database: str | None = None) -> None:
         self.clock, self.core = Clock(), Core()
         self.key = signing.generate("assignment")
-        self.store = storage.Storage(f"sqlite:///{folder / 'manager.db'}", durable=False)
+        self.store = storage.Storage(database or f"sqlite:///{folder / 'manager.db'}", durable=False)
         self.store.create()
         self.published = publications.Publications(lambda: self.key)
         self.orders = Orders(

@@ -80,12 +80,12 @@ class Home:
             raise InvalidError(f"{self.path} is a manager's home already; choose another folder with --home")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self.keyring.folder.mkdir(mode=0o700)
-            rotation.begin(self.keyring, authority)
             with closing(Storage(database or self._sqlite)) as store:
                 store.create()
             # Last, because it is what makes the folder a home.
             line = DATABASE if database is None else yaml.safe_dump({"database": database}, width=2000).strip()
+            self.keyring.folder.mkdir(mode=0o700)
+            rotation.begin(self.keyring, authority)
             signing.write_new(self.config_file, TEMPLATE.format(url=url, database=line), 0o600)
         except FileExistsError as error:
             raise InvalidError(f"{error.filename} exists already; choose another folder with --home") from None

@@ -174,6 +174,8 @@ class Storage:
     def read(self) -> Iterator[sa.Connection]:
         """A transaction that sees one state of the database and changes nothing."""
         with self._translated(), self._engine.connect() as connection:
+            if sa.inspect(self._engine).has_table(device.name):
+                raise InvalidError(f"the database {self.url!r} has a manager's tables already; name an empty one")
             yield connection
 
     @contextmanager
@@ -217,3 +219,4 @@ def _prepare_sqlite(engine: sa.Engine, synchronous: str) -> None:
     def began(connection: sa.Connection) -> None:
         writing = connection.get_execution_options().get("isdf_write")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+            said = " ".join(str(getattr(error, "orig", error)).split())
