@@ -3,9 +3,11 @@
     python -m openwrt.procd --ubus SOCKET [--ubusd COMMAND] [--boot FILE] [--log FILE]
 
 It starts ubusd (as the service `ubus`, as procd does), connects, and sets the services of FILE, a JSON list of
-messages as `ubus call service set` takes them. What instances print goes to the log, each line after the service's
-name. SIGTERM ends the services, then ubusd, then procd; killed in any other way it takes its processes with it.
-Reference: openwrt/procd `service/service.c`; `procd_instance` has the supervised process.
+messages as `ubus call service set` takes them. What instances print goes to the log, each line as OpenWrt's logread
+shows it, with time, priority, program and process; `openwrt.logread` reads it. SIGTERM ends the services, then ubusd,
+then procd; killed in any other way it takes its processes with it.
+Reference: openwrt/procd `service/service.c`, openwrt/ubox `log/logread.c`; `procd_instance` has the supervised
+process.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,7 +97,7 @@ class Procd:
     # -- for instances ------------------------------------------------------------------------------------------------
 
     def say(self, text: str) -> None:
-        os.write(self._log, f"procd: {text}\n".encode())
+        self._write("daemon.notice procd: ", [text.encode()])
 
     def notify(self, event: str, data: dict) -> None:
         if self._object:
@@ -103,7 +106,7 @@ class Procd:
     def watch_child(self, pid: int, ended: Callable[[int], None]) -> None:
         self._children[pid] = ended
 
-    def follow(self, pipe: int, name: str) -> None:
+    def follow(self, pipe: int, priority: str, ident: str) -> None:
         """Write what comes out of `pipe` to the log, line by line, until its end."""
         os.set_blocking(pipe, False)
         rest = bytearray()
@@ -120,10 +123,13 @@ class Procd:
                 lines += [last] if last else []
                 self.loop.watch(pipe, None)
                 os.close(pipe)
-            if lines:
-                os.write(self._log, b"".join(name.encode() + b": " + line + b"\n" for line in lines))
+            self._write(f"daemon.{priority} {ident}: ", lines)
 
         self.loop.watch(pipe, read)
+
+    def _write(self, head: str, lines: list[bytes]) -> None:
+        head = f"{time.ctime()} {head}"
+        os.write(self._log, b"".join(head.encode() + line + b"\n" for line in lines))
 
     def _reap(self) -> None:
         for pid in list(self._children):

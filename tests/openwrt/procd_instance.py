@@ -245,9 +245,11 @@ class Instance:
                 os._exit(127)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
         self.pid, self._started = pid, int(time.monotonic())
-        for pipe in filter(None, pipes):
-            os.close(pipe[1])
-            self._procd.follow(pipe[0], self.service.name)
+        ident = f"{os.path.basename(self.wanted.command[0])}[{pid}]"
+        for pipe, priority in zip(pipes, ("info", "err"), strict=True):
+            if pipe:
+                os.close(pipe[1])
+                self._procd.follow(pipe[0], priority, ident)
         self._procd.watch_child(pid, self.ended)
         if self.wanted.pidfile:
             Path(self.wanted.pidfile).write_text(f"{pid}\n")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -65,12 +66,25 @@ def pids(home) -> dict[str, int]:
 def test_it_begins_with_its_boot_file_and_writes_what_they_print_to_its_log(home):
     script = "echo out; echo err >&2; printf 'no end'; exec sleep 100"
     running = home(service("one", script), service("two", "echo $A; exec sleep 100", env={"A": "b"}), {"no": "name"})
-    lines = ["one: out", "one: err", "two: b"]
-    settle(running.procd.loop, lambda: all(line in running.log.read_text().splitlines() for line in lines))
-    assert "procd: {'no': 'name'}: Invalid argument" in running.log.read_text()
+    settle(running.procd.loop, lambda: len(pids(running)) == 3)
+    one, two = f"sh[{pids(running)['one']}]: ", f"sh[{pids(running)['two']}]: "
+    lines = [f" daemon.info {one}out\n", f" daemon.err {one}err\n", f" daemon.info {two}b\n"]
+    settle(running.procd.loop, lambda: all(line in running.log.read_text() for line in lines))
+    assert " daemon.notice procd: {'no': 'name'}: Invalid argument\n" in running.log.read_text()
     assert sorted(pids(running)) == ["one", "two", "ubus"]
     os.kill(pids(running)["one"], signal.SIGKILL)
-    settle(running.procd.loop, lambda: "one: no end\n" in running.log.read_text())
+    settle(running.procd.loop, lambda: f"{one}no end\n" in running.log.read_text())
+    assert logread(running, "-e", f"^sh.{pids(running)['two']}.: ") == [f"{two}b"]
+    assert logread(running, "-e", re.escape(one)) == [f"{one}out", f"{one}err", f"{one}no end"]
+    assert len(logread(running, "-l", "2")) == 2
+
+
+def logread(home, *words) -> list[str]:
+    """What logread prints, without time and priority."""
+    argv = [sys.executable, "-m", "openwrt.logread", *words]
+    environment = os.environ | {"OPENWRT_LOG": str(home.log)}
+    printed = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True).stdout
+    return [line.split(None, 6)[6] for line in printed.splitlines()]
 
 
 def test_ubusd_is_started_again_and_services_stay(home):
@@ -96,7 +110,7 @@ def test_sigterm_ends_services_then_ubusd_then_procd(home):
     running.process.terminate()
     assert running.process.wait(10) == 0
     assert all(map(gone, known))
-    assert "one: bye\n" in running.log.read_text()
+    assert ": bye\n" in running.log.read_text()
     assert ("instance.stop", {"service": "one", "instance": "main"}) in settle(None, lambda: heard(running))
 
 

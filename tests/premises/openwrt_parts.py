@@ -34,6 +34,7 @@ def install(router: Host) -> None:
         router.write(place, _wrapper(programs.program(name)), 0o755)
     router.write("/sbin/uci", _wrapper(programs.real("uci") or [sys.executable, "-m", "premises.uci_command"]), 0o755)
     router.write("/sbin/fw4", _wrapper([sys.executable, "-m", "premises.fw4"]), 0o755)
+    router.write("/sbin/logread", _wrapper([sys.executable, "-m", "openwrt.logread"]), 0o755)
     router.write("/lib/functions.sh", (rootfs.CHECKOUT / "tests/openwrt/functions.sh").read_text())
     for name, (place, mode) in _FILES.items():
         router.write(place, (rootfs.CHECKOUT / "package/isdf-agent/files" / name).read_text(), mode)
