@@ -164,7 +164,7 @@ class Storage:
         return Path(self.url.database)
 
     def create(self) -> None:
-        """Make the tables; readable by the owner alone, for the keys of devices are in it."""
+        """Make the tables, never over others; readable by the owner alone, for the keys of devices are in it."""
         if self.is_sqlite:
             os.close(os.open(self.file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         with self._translated():
@@ -203,8 +203,8 @@ class Storage:
             raise ConflictError("somebody else changed the same thing at this moment; try again") from None
         except (sa.exc.DatabaseError, sqlite3.Error) as error:
             raise FailedError(
-                f"the database {self.url.render_as_string()} cannot be used: {getattr(error, 'orig', error)}; "
-                "check the folder (--home), its disk and its owner"
+                f"the database {self.url.render_as_string()} cannot be used: {said}; "
+                + ("check the folder (--home), its disk and its owner" if self.is_sqlite else "check that it runs")
             ) from None
 
 
