@@ -112,9 +112,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def signed(self, body=b""):
         headers = [self.headers[f"Isdf-{name}"] or "" for name in ("Time", "Nonce", "Signature")]
-        return verify_request(
-            derive(self.server.device_key, "request"), self.command, self.path, content_digest(body), *headers
-        )
+        claimed = self.server.operator.claimed
+        key = derive(bytes.fromhex(claimed) if claimed else self.server.device_key, "request")
+        return verify_request(key, self.command, self.path, content_digest(body), *headers)
 
     def assignment(self):
         operator = self.server.operator
