@@ -43,7 +43,7 @@ def serve_procd(bus, deleted):
 def test_a_service_that_is_not_there_is_deleted_already(own_bus, connect, until):
     serve_procd(connect(own_bus), [])
     procd, results = Procd(connect(own_bus)), []
-    procd.watch(lambda *exited: None)
+    procd.watch(lambda *exited: None, lambda: None)
     until(procd._is_there)
     procd.delete("isdf-service-other", results.append)
     until(lambda: results)
@@ -57,7 +57,7 @@ def test_what_is_deleted_while_ubusd_or_procd_is_away_is_deleted_when_it_is_back
     served = serve_procd(there, deleted)
     procd = Procd(agent)
     procd.RETRY = 0.01
-    procd.watch(lambda *exited: None)
+    procd.watch(lambda *exited: None, lambda: None)
     until(procd._is_there)
     if away == "ubusd":
         own_bus.stop()
@@ -79,7 +79,7 @@ def test_what_is_deleted_while_ubusd_or_procd_is_away_is_deleted_when_it_is_back
 def test_who_is_away_for_long_is_told_of(own_bus, connect, until):
     procd, results = Procd(connect(own_bus)), []
     procd.RETRY, procd.PATIENCE = 0.01, 0.05
-    procd.watch(lambda *exited: None)
+    procd.watch(lambda *exited: None, lambda: None)
     procd.delete("isdf-service-tv", results.append)
     until(lambda: results)
     assert results == ["procd did not delete isdf-service-tv: Not found"]
@@ -91,7 +91,7 @@ def test_a_start_that_waits_for_ubusd_does_not_come_after_the_stop_that_followed
     methods = {name: Method(lambda request: asked.append(request.method)) for name in ("set", "delete")}
     there.add("service", methods)
     procd = Procd(agent)
-    procd.watch(lambda *exited: None)
+    procd.watch(lambda *exited: None, lambda: None)
     until(procd._is_there)
     own_bus.stop()
     until(lambda: not procd._is_there())
@@ -102,3 +102,30 @@ def test_a_start_that_waits_for_ubusd_does_not_come_after_the_stop_that_followed
     until(lambda: len(results) == 2)
     assert asked == ["delete"]
     assert results == [None, None]
+
+
+def test_who_was_away_is_told_of_when_it_is_back(own_bus, connect, until):
+    returned = []
+    there, agent = connect(own_bus), connect(own_bus)
+    serve_procd(there, [])
+    procd = Procd(agent)
+    procd.watch(lambda *exited: None, lambda: returned.append(True))
+    until(lambda: returned == [True])
+    own_bus.stop()
+    until(lambda: not procd._is_there())
+    own_bus.start()
+    until(lambda: returned == [True, True])
+
+
+def test_only_our_services_are_listed_and_no_answer_is_not_an_empty_list(own_bus, connect, until):
+    there = connect(own_bus)
+    main = {"instances": {"main": {"running": True}}}
+    services = {"isdf-service-tv": main, "isdf-service-odd": {"instances": {}}, "other": main, "isdf-agent": main}
+    served = there.add("service", {"list": Method(lambda request: services)})
+    procd, lists = Procd(connect(own_bus)), []
+    procd.list(lists.append)
+    until(lambda: lists)
+    served.remove()
+    procd.list(lists.append)
+    until(lambda: len(lists) == 2)
+    assert lists == [{"isdf-service-tv": {"running": True}}, None]

@@ -23,7 +23,10 @@ class FakeLoop:
     def __init__(self) -> None:
         self.time, self.skew = 1000.0, 0.0
         self._timers, self._count = [], itertools.count()
-        self.clock = Clock(lambda: NOW + self.time - 1000 + self.skew, lambda: self.time)
+        self.clock = self._clock()
+
+    def _clock(self):
+        return Clock(lambda: NOW + self.time - 1000 + self.skew, lambda: self.time)
 
     def after(self, seconds, callback):
         timer = Timer(self.time + seconds, callback)
@@ -32,6 +35,11 @@ class FakeLoop:
 
     def watch(self, fd, reader, writer=None):
         pass
+
+    def forget(self):
+        """What was to come does not, and what was learned of the time is lost, as with the end of a process."""
+        self._timers.clear()
+        self.clock = self._clock()
 
     def advance(self, seconds):
         """Let `seconds` pass, and all that is due in them happen."""
@@ -68,6 +76,9 @@ class FakeInstaller:
     def __init__(self):
         self.there, self.log, self.refuse, self.steps = {}, [], {}, Steps()
 
+    def prepare(self, done):
+        done(None)
+
     def installed(self):
         return dict(self.there)
 
@@ -90,10 +101,15 @@ class FakeInstaller:
 
 
 class FakeServices:
-    """Services that are ready at once, unless `broken` says why not; `slow` ones wait for `release`."""
+    """Services that are ready at once, unless `broken` says why not; `slow` ones wait for `release`.
+
+    `running` are processes, `states` is what is listed: as with procd, the one may be there without the other. A
+    process of a service in `immortal` cannot be ended.
+    """
 
     def __init__(self):
-        self.running, self.log, self.broken, self.slow, self.held, self.steps = {}, [], {}, set(), {}, Steps()
+        self.running, self.states, self.log, self.broken, self.slow, self.held = {}, {}, [], {}, set(), {}
+        self.immortal, self.said, self.steps = set(), {}, Steps()
         self.on_failure = lambda name, error: None
 
     def versions(self):
@@ -104,38 +120,82 @@ class FakeServices:
 
     def start(self, name, version, config, done):
         self.log.append(("start", name, version))
+        self._anew(name)
         self.steps.do(lambda: self.running.update({name: (version, config)}))
-        self._end(name, version, config, done)
+        self.states[name] = (version, "starting")
+
+        def ended(error):
+            self.states[name] = (version, "failed" if error else "running")
+            done(error)
+
+        self._end(name, version, config, ended)
 
     def reconfigure(self, name, config, done):
         self.log.append(("reconfigure", name, config))
+        self._anew(name)
         version, before = self.running[name]
-        error = self._error(name, version, config)
-        self.steps.do(lambda: self.running.update({name: (version, before if error else config)}))
-        done(error)
+        self.steps.do(lambda: self.running.update({name: (version, config)}))
+
+        def ended(error):
+            if error:
+                self.running[name] = (version, before)
+            done(error)
+
+        self._end(name, version, config, ended)
 
     def stop(self, name, done):
         if name in self.running:
             self.log.append(("stop", name))
+        self._anew(name, "it was stopped")
+        self.states.pop(name, None)
+        self._kill(name, done)
+
+    def hold(self, name, version, config, done):
+        self.log.append(("hold", name))
+        self._anew(name, "it was stopped")
+        self.states[name] = (version, "stopped")
+        self._kill(name, done)
+
+    def listing(self):
+        return {n: {"version": v, "state": s, "since": NOW, "error": None} for n, (v, s) in self.states.items()}
+
+    def last_words(self, name, done):
+        done(self.said.get(name, (None, "")))
+
+    def release(self, name):
+        """The slow start or new configuration of `name` ends."""
+        self.held.pop(name)()
+
+    def give_up(self, name, reason):
+        """A process that was ready ends again and again."""
+        version, _ = self.running.pop(name)
+        self.states[name] = (version, "failed")
+        self.on_failure(name, reason)
+
+    def reboot(self):
+        self.running.clear()
+        self.states.clear()
+
+    def _kill(self, name, done):
+        if name in self.immortal:
+            done("procd did not delete it: Timeout")
+            return
+        if name in self.running:
             self.steps.do(lambda: self.running.pop(name))
         done(None)
 
-    def listing(self):
-        return {
-            n: {"version": v, "state": "running", "since": NOW, "error": None} for n, (v, _) in self.running.items()
-        }
-
-    def release(self, name):
-        self.held.pop(name)()
-
-    def _error(self, name, version, config):
-        return self.broken.get((name, version)) or self.broken.get((name, str(config)))
+    def _anew(self, name, error="it was asked for anew"):
+        if waiting := self.held.pop(name, None):
+            waiting(error)
 
     def _end(self, name, version, config, done):
+        def ended(error=None):
+            done(error or self.broken.get((name, version)) or self.broken.get((name, str(config))))
+
         if name in self.slow:
-            self.held[name] = lambda: done(self._error(name, version, config))
+            self.held[name] = ended
         else:
-            done(self._error(name, version, config))
+            ended()
 
 
 class Router:
@@ -149,13 +209,15 @@ class Router:
     def boot(self):
         self.journal = Journal(self.folder / "flash")
         self.rollout = Rollout(self.loop, self.services, self.installer, self.journal, self.loop.clock)
+        self.services.on_failure = self.rollout.gave_up
 
     def restart(self, *, reboot=False):
         """The agent comes back, after a crash of its own or (`reboot`) of all."""
         for part in (self.installer, self.services):
             part.steps = Steps()
+        self.loop.forget()
         if reboot:
-            self.services.running.clear()
+            self.services.reboot()
             self.loop.time += 60
         self.boot()
         self.rollout.settle()
@@ -171,6 +233,14 @@ class Router:
         """What the operator says now arrives and is carried out."""
         received = Received.parse(self.operator.assignment())
         self.rollout.settle(received, self.staged() if staged is None else staged, eager=eager)
+
+    def told(self):
+        """Version, state and error of each service, as the manager gets them."""
+        return {line["name"]: (line["version"], line["state"], line["error"]) for line in self.rollout.report()[1]}
+
+    def line(self, name):
+        """All that the manager gets of a service; None where it is not in the report."""
+        return next((line for line in self.rollout.report()[1] if line["name"] == name), None)
 
     def clear(self):
         self.installer.log.clear()

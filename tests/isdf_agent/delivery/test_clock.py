@@ -1,6 +1,4 @@
-"""Time without a battery: the floor, and what a pass has left."""
-
-import dataclasses
+"""Time without a battery: the floor, and what an entry has left."""
 
 import pytest
 from fakes import FakeLoop
@@ -8,14 +6,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulator import NOW, Operator
 
+from isdf.value import replace
 from isdf_agent.delivery.clock import Passes
 
-ENTRY = dataclasses.replace(Operator().subscribe("tv"), since=NOW, until=NOW + 100)
+ENTRY = replace(Operator().subscribe("tv"), since=NOW, until=NOW + 100)
+ENDLESS = replace(ENTRY, until=None, offline_grace=50)
+DAY = 86400
 
 
 @pytest.fixture
 def loop():
     return FakeLoop()
+
+
+def follow(loop, *entries, saved=None, issued=NOW):
+    """The passes of an assignment of `entries`, which is good for a day."""
+    passes = Passes(loop.clock, saved)
+    passes.follow(statement(*entries, issued=issued))
+    return passes
+
+
+def statement(*entries, issued=NOW):
+    operator = Operator()
+    operator.subscribe("tv")
+    return operator.statement(services=entries, issued=issued, expires=issued + DAY)
 
 
 def test_time_is_never_before_what_an_assignment_said(loop):
@@ -39,34 +53,51 @@ def test_a_clock_that_is_right_is_believed(loop):
 
 
 def test_an_entry_waits_is_open_and_ends(loop):
-    passes = Passes(loop.clock)
-    entry = dataclasses.replace(ENTRY, since=NOW + 10)
+    entry = replace(ENTRY, since=NOW + 10)
+    passes = follow(loop, entry)
     assert passes.state(entry) == "waiting"
-    assert passes.next_change([entry]) == 10
+    assert passes.next_look([entry]) == 10
     loop.time += 10
     assert passes.state(entry) == "open"
-    assert passes.next_change([entry]) == 90
-    loop.time += 90
+    assert passes.next_look([entry]) == Passes.LOOK
+    loop.time += 40
+    assert passes.next_look([entry]) == 50
+    loop.time += 50
     assert passes.state(entry) == "ended"
-    assert passes.next_change([entry]) is None
+    assert passes.has_run(entry)
+    assert passes.next_look([entry]) is None
 
 
-def test_an_entry_without_an_end_never_changes(loop):
-    passes = Passes(loop.clock)
-    entry = dataclasses.replace(ENTRY, until=None)
-    assert passes.state(entry) == "open"
-    assert passes.next_change([entry]) is None
-    assert passes.left([entry]) == {}
+def test_an_entry_without_an_end_ends_after_its_grace(loop):
+    passes = follow(loop, ENDLESS)
+    assert passes.state(ENDLESS) == "open"
+    assert passes.next_look([ENDLESS]) == DAY + 50
+    loop.time += DAY + 49
+    assert passes.state(ENDLESS) == "open"
+    loop.time += 1
+    assert passes.state(ENDLESS) == "ended"
+    later = follow(loop, ENDLESS, issued=NOW + DAY + 50)
+    assert later.state(ENDLESS) == "open"
+
+
+def test_an_entry_without_an_end_is_saved_only_where_the_clock_cannot_end_it(loop):
+    passes = follow(loop, ENDLESS)
+    assert passes.state(ENDLESS) == "open"
+    assert passes.left([ENDLESS]) == {}
+    loop.skew = -NOW
+    loop.time += 60
+    assert [*passes.left([ENDLESS]).values()] == [DAY + 50 - 60]
 
 
 def test_what_is_left_is_saved_and_taken_up(loop):
-    passes = Passes(loop.clock)
+    passes = follow(loop, ENTRY)
     passes.state(ENTRY)
     loop.time += 60
     saved = passes.left([ENTRY])
     assert list(saved.values()) == [40]
     loop.skew = -1e6
-    after = Passes(loop.clock, saved)
+    loop.forget()
+    after = follow(loop, ENTRY, saved=saved)
     loop.time += 39
     assert after.state(ENTRY) == "open"
     loop.time += 1
@@ -74,23 +105,55 @@ def test_what_is_left_is_saved_and_taken_up(loop):
 
 
 def test_a_pass_that_is_bought_again_is_another_one(loop):
-    passes = Passes(loop.clock)
+    again = replace(ENTRY, until=NOW + 300)
     loop.skew = -1e6
-    loop.clock.learn(NOW)
+    passes = follow(loop, ENTRY)
     passes.state(ENTRY)
     loop.time += 100
     assert passes.state(ENTRY) == "ended"
-    assert passes.state(dataclasses.replace(ENTRY, until=NOW + 300)) == "open"
+    passes.follow(statement(again))
+    assert passes.state(again) == "open"
 
 
-@given(st.lists(st.tuples(st.floats(0, 60), st.floats(-2e9, 2e9)), max_size=8))
+def test_what_was_seen_first_by_a_clock_that_was_ahead_has_all_its_time(loop):
+    passes = follow(loop, ENTRY)
+    loop.skew = 60
+    assert passes.state(ENTRY) == "open"
+    assert [*passes.left([ENTRY]).values()] == [100]
+    loop.skew = 1e9
+    assert passes.state(ENTRY) == "ended"
+    assert not passes.has_run(ENTRY)
+    assert passes.next_look([ENTRY]) == Passes.LOOK
+    loop.skew = 0
+    assert passes.state(ENTRY) == "open"
+
+
+MOVES = st.lists(st.tuples(st.floats(0, 60), st.floats(-2e9, 2e9)), max_size=8)
+
+
+@given(MOVES)
 def test_no_way_of_setting_the_clock_makes_a_pass_longer(moves):
     loop = FakeLoop()
-    passes = Passes(loop.clock)
+    passes = follow(loop, ENTRY)
     passes.state(ENTRY)
-    begun = loop.time
+    ran = 0.0
     for seconds, skew in moves:
+        before = passes.state(ENTRY)
         loop.time += seconds
+        ran += seconds if before == "open" else 0
         loop.skew = skew
         if passes.state(ENTRY) == "open":
-            assert loop.time - begun < 100
+            assert ran < 100
+
+
+@given(MOVES, st.sampled_from([ENTRY, ENDLESS]))
+def test_no_way_of_setting_the_clock_ends_anything_for_good(moves, entry):
+    """With the right time and time left, it runs; whatever the clock said before."""
+    loop = FakeLoop()
+    passes = follow(loop, entry)
+    for seconds, skew in moves:
+        loop.time += seconds / 10
+        loop.skew = skew
+        passes.state(entry)
+    loop.skew = 0
+    assert passes.state(entry) == "open"

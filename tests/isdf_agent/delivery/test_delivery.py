@@ -174,7 +174,7 @@ def test_a_restart_with_the_manager_away_runs_what_ran(home):
     home.push(1)
     home.until(lambda: home.reported(home.operator.serial))
     home.stop()
-    home.services.running.clear()
+    home.services.reboot()
     home.server.faults["assignment"] = lambda handler: handler.answer(503)
     home.boot()
     home.until(lambda: home.services.versions() == {"tv": "1.0.0"})

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import sys
 
 import pytest
 from server import make_root
@@ -120,6 +121,29 @@ def test_other_feeds_bring_nothing_along(box):
     assert box.opkg.installed() == {"isdf-service-tv": "1.0.0"}
 
 
+def test_bytecode_comes_and_goes_with_a_package(box):
+    folder = box.root / "usr/lib/isdf/services/tv"
+    box.install("tv", "1.0.0", service_package("tv", "1.0.0", "value = 1\n"))
+    compiled = folder / f"__pycache__/service.{sys.implementation.cache_tag}.pyc"
+    first = compiled.read_bytes()
+    box.install("tv", "1.1.0", service_package("tv", "1.1.0", "value = 2\n"))
+    assert compiled.read_bytes() != first
+    box.remove("tv")
+    assert not folder.exists()
+
+
+def test_a_service_that_cannot_be_compiled_is_installed_all_the_same(box):
+    assert box.install("tv", "1.0.0", service_package("tv", "1.0.0", "def broken(:\n")) == {}
+
+
+def test_after_an_upgrade_of_python_services_are_compiled_anew(box):
+    box.install("tv", "1.0.0")
+    compiled = box.root / f"usr/lib/isdf/services/tv/__pycache__/service.{sys.implementation.cache_tag}.pyc"
+    compiled.rename(compiled.with_name("service.cpython-39.pyc"))
+    box.wait(box.opkg.prepare)
+    assert compiled.exists()
+
+
 def test_no_opkg_is_told_in_a_sentence(box):
     box.opkg._program = ["/nonexistent/opkg"]
     assert box.install("tv", "1.0.0") == {
@@ -166,5 +190,31 @@ def test_a_lock_that_is_never_released_is_told(box):
     box.opkg.RETRY, box.opkg._patience = 0.05, 0.3
     try:
         assert "Could not lock" in box.install("tv", "1.0.0")["isdf-service-tv"]
+    finally:
+        lock.release()
+
+
+def test_an_opkg_that_was_begun_before_a_restart_of_the_agent_is_waited_for(box):
+    """It may install yet what nobody wants any more; only then is it seen what is installed."""
+    lock = Lock(box.root / "var/lock/opkg.lock")
+    box.opkg.RETRY = 0.05
+    prepared = []
+    box.opkg.prepare(prepared.append)
+    assert prepared == []
+    box.loop.after(0.2, lock.release)
+    try:
+        box.wait(lambda done: box.loop.after(0.1, lambda: done(True)))
+        assert prepared == []
+        while not prepared:
+            box.loop.step(None)
+    finally:
+        lock.release()
+
+
+def test_a_lock_that_is_never_released_does_not_keep_all_services_waiting(box):
+    lock = Lock(box.root / "var/lock/opkg.lock")
+    box.opkg.RETRY, box.opkg._patience = 0.05, 0.2
+    try:
+        box.wait(box.opkg.prepare)
     finally:
         lock.release()

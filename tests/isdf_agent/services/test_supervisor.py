@@ -1,82 +1,21 @@
 """The life of a service as the supervisor sees it, with a procd that does what a test says."""
 
-import json
-
 import pytest
+from supervised import Router
 
 from isdf.errors import KernelError, NotFoundError, NotPermittedError, UnavailableError
-from isdf.loop import Loop
-from isdf_agent.services.supervisor import PREFIX, Supervisor
-
-
-class FakeProcd:
-    def __init__(self):
-        self.instances = {}
-        self.refuse = None
-
-    def set(self, name, instance, done):
-        if not self.refuse:
-            self.instances[name] = {"running": True, "env": instance["env"], "command": instance["command"]}
-        done(self.refuse)
-
-    def delete(self, name, done):
-        self.instances.pop(name, None)
-        done(None)
-
-    def list(self, done):
-        done(dict(self.instances))
-
-
-class FakeOwners:
-    def __init__(self):
-        self.log = []
-
-    def begin(self, owner):
-        self.log.append(("begin", owner))
-
-    def ready(self, owner):
-        self.log.append(("ready", owner))
-
-    def abort(self, owner):
-        self.log.append(("abort", owner))
-
-    def withdraw(self, owner):
-        self.log.append(("withdraw", owner))
-
-
-class Router:
-    """A supervisor with its fakes; `results` collects what each operation came to."""
-
-    def __init__(self, tmp_path, ready_timeout=30.0, procd=None):
-        self.loop, self.procd, self.owners = Loop(), procd or FakeProcd(), FakeOwners()
-        (tmp_path / "passwd").write_text(
-            "root:x:0:0:root:/root:/bin/ash\nisdf-tv:x:32768:32768:tv:/var/run:/bin/false\n"
-        )
-        self.supervisor = Supervisor(
-            self.procd, self.owners, self.loop, folder=tmp_path / "services", notes=tmp_path / "services.json",
-            ubus=tmp_path / "ubus.sock", passwd=tmp_path / "passwd", ready_timeout=ready_timeout,
-        )  # fmt: skip
-        self.results = []
-        self.replies = []
-
-    def start(self, version="1.0.0", config=None):
-        self.supervisor.start("tv", version, config or {"rate": 1}, self.results.append)
-
-    def start_and_ready(self, version="1.0.0"):
-        self.start(version)
-        self.supervisor.config("tv", None, self.replies.append)
-        self.supervisor.ready("tv", self.replies[-1]["revision"])
-
-
-@pytest.fixture
-def router(tmp_path):
-    return Router(tmp_path)
+from isdf_agent.services.instance import PREFIX
 
 
 def test_a_service_finds_our_modules_where_the_agent_does(router, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "/usr/lib/isdf/python")
     router.start()
     assert router.procd.instances[PREFIX + "tv"]["env"]["PYTHONPATH"] == "/usr/lib/isdf/python"
+
+
+def test_a_service_finds_no_modules_where_it_happens_to_stand(router):
+    router.start()
+    assert router.procd.instances[PREFIX + "tv"]["command"][:4] == ["/usr/bin/python3", "-P", "-m", "isdf.sdk"]
 
 
 def test_a_start_is_done_when_the_service_is_ready(router):
@@ -172,62 +111,31 @@ def test_a_running_service_that_procd_gives_up_loses_what_it_owned_and_is_told(r
     assert router.owners.log[-1] == ("withdraw", "tv")
 
 
-def test_the_customer_holds_and_releases_a_service(router):
+def test_a_service_that_the_customer_stopped_ends_and_is_known_as_stopped(router):
     router.start_and_ready()
-    router.supervisor.hold("tv", router.results.append)
+    router.hold()
     assert router.procd.instances == {}
-    assert router.supervisor.listing()["tv"]["state"] == "stopped"
-    router.supervisor.release("tv", router.results.append)
-    router.supervisor.config("tv", None, router.replies.append)
-    router.supervisor.ready("tv", router.replies[-1]["revision"])
-    assert router.results == [None, None, None]
-
-
-def test_an_agent_that_comes_back_adopts_what_still_runs_and_disturbs_nothing(tmp_path):
-    before = Router(tmp_path)
-    before.start_and_ready()
-    after = Router(tmp_path, procd=before.procd)
-    adopted = []
-    after.supervisor.adopt(lambda: adopted.append(True))
-    assert adopted == [True]
-    assert after.supervisor.versions() == {"tv": "1.0.0"}
-    assert after.supervisor.listing()["tv"]["since"] == before.supervisor.listing()["tv"]["since"]
-    assert after.owners.log == []
-
-
-def test_an_agent_that_comes_back_forgets_what_ended_meanwhile(tmp_path):
-    before = Router(tmp_path)
-    before.start_and_ready()
-    after = Router(tmp_path)
-    after.supervisor.adopt(lambda: None)
-    assert after.supervisor.versions() == {}
-
-
-@pytest.mark.parametrize("note", ["", "[", '{"a": 1}', '[{"name": "tv"}]', "null"])
-def test_unreadable_notes_start_the_services_anew(tmp_path, note):
-    (tmp_path / "services.json").write_text(note)
-    router = Router(tmp_path)
-    router.supervisor.adopt(lambda: None)
+    assert router.owners.log[-1] == ("withdraw", "tv")
+    assert router.state() == "stopped"
     assert router.supervisor.versions() == {}
-    router.start()
-    assert json.loads((tmp_path / "services.json").read_text())[0]["name"] == "tv"
+    since = router.supervisor.listing()["tv"]["since"]
+    router.hold("1.1.0")
+    assert router.supervisor.listing()["tv"] | {"revision": 0} == {
+        "version": "1.1.0", "state": "stopped", "since": since, "error": None, "revision": 0
+    }  # fmt: skip
+    router.start_and_ready("1.1.0")
+    assert router.state() == "running"
+    assert router.results == [None, None, None, None]
 
 
 @pytest.mark.parametrize("end", ["stop", "hold"])
 def test_who_waits_for_a_service_that_is_stopped_is_told(router, end):
     router.start()
-    getattr(router.supervisor, end)("tv", lambda error: None)
+    if end == "stop":
+        router.supervisor.stop("tv", lambda error: None)
+    else:
+        router.supervisor.hold("tv", "1.0.0", {}, lambda error: None)
     assert router.results == ["it was stopped"]
-
-
-def test_a_service_that_was_stopped_takes_its_configuration_when_it_starts_again(router):
-    router.start_and_ready()
-    router.supervisor.hold("tv", lambda error: None)
-    router.supervisor.reconfigure("tv", {"rate": 2}, router.results.append)
-    assert router.results == [None, None]
-    router.supervisor.release("tv", router.results.append)
-    router.supervisor.config("tv", None, router.replies.append)
-    assert router.replies[-1]["config"] == {"rate": 2}
 
 
 @pytest.mark.parametrize("passwd", ["", "root:x:0:0::/:\n", "isdf-tv:x:0:0::/:\n", "isdf-tvx:x:9:9::/:\n"])
@@ -251,7 +159,7 @@ def test_a_service_that_is_ready_too_late_and_was_not_ended_runs(tmp_path):
 def test_a_service_that_is_stopped_may_ask_for_nothing_more(router):
     router.start()
     router.supervisor.check_asks("tv")
-    router.supervisor.hold("tv", lambda error: None)
+    router.hold()
     with pytest.raises(NotPermittedError, match="tv is stopped; start it first"):
         router.supervisor.check_asks("tv")
     router.supervisor.stop("tv", lambda error: None)
@@ -306,15 +214,45 @@ def test_a_start_that_failed_before_procd_gave_it_up_fails_once(router):
     assert ("withdraw", "tv") not in router.owners.log, "that is of the version before, which comes back"
 
 
-def test_a_process_that_procd_gives_up_over_a_new_configuration_does_not_count_as_running(router):
+def test_a_process_that_procd_gives_up_over_a_new_configuration_failed_with_it_and_does_not_count_as_running(router):
     told = []
     router.supervisor.on_failure = lambda name, error: told.append(error)
     router.start_and_ready()
     router.supervisor.reconfigure("tv", {"rate": 2}, router.results.append)
     router.supervisor.exited("tv", 1, given_up=True)
     assert router.results == [None, "the process ended with status 1; what it said is in the router's log (logread)"]
-    assert told == router.results[1:]
-    assert router.supervisor.listing()["tv"]["state"] == "failed"
+    assert told == [], "it is the configuration's fault, not that of what ran before"
+    assert router.owners.log[-1] == ("abort", "tv")
+    assert router.state() == "failed"
+
+
+def test_after_two_configurations_that_it_cannot_take_the_last_good_one_is_in_force(router):
+    router.start_and_ready()
+    router.supervisor.reconfigure("tv", {"rate": 98}, router.results.append)
+    router.supervisor.reconfigure("tv", {"rate": 99}, router.results.append)
+    assert router.results == [None, "it was asked for anew"]
+    router.supervisor.report("tv", "rate 99 is too much", 3)
+    router.supervisor.config("tv", 3, router.replies.append)
+    assert router.replies[-1]["config"] == {"rate": 1}
+
+
+def test_a_stop_that_procd_refuses_is_told_of(router):
+    router.start_and_ready()
+    router.procd.refuse = "procd did not delete it: Timeout"
+    router.supervisor.stop("tv", router.results.append)
+    assert router.results[-1] == "procd did not delete it: Timeout"
+    assert router.owners.log[-1] == ("withdraw", "tv")
+    with pytest.raises(UnavailableError):
+        router.supervisor.check_asks("tv")
+
+
+def test_a_stop_that_is_answered_after_the_next_start_takes_nothing_from_it(router):
+    router.start_and_ready()
+    router.procd.away = True
+    router.supervisor.stop("tv", router.results.append)
+    router.start()
+    router.procd.back()
+    assert ("withdraw", "tv") not in router.owners.log
 
 
 def test_a_new_configuration_starts_a_service_that_had_failed(router):

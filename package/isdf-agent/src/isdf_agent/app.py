@@ -78,7 +78,7 @@ class Agent:
         self._policy.restore()
         self._changed()
         self._bus.attach(self._loop)
-        self._procd.watch(self._supervisor.exited)
+        self._procd.watch(self._supervisor.exited, self._supervisor.reconcile)
         buses.publish(self._bus, self, self._supervisor, self._policy, self._hosts, self._resolver)
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
         self._loop.on_signal(signal.SIGINT, self._loop.stop)
@@ -155,6 +155,14 @@ class Agent:
             self._policy.repair()
         except IsdfError as error:
             log.error("%s; it is tried again at the next change", error)
+
+    def hold(self, service: str, done: Callable[[str | None], None]) -> None:
+        """The customer stops a service."""
+        self._delivery.rollout.hold(service, done)
+
+    def release(self, service: str, done: Callable[[str | None], None]) -> None:
+        """The customer starts it again."""
+        self._delivery.rollout.release(service, done)
 
     def _grant(self, owner: str) -> Grant:
         """What the service `owner` may: `may:` of its installed description, its place in the assignment."""

@@ -18,7 +18,8 @@ from isdf.model import Flow
 from isdf.ubus import Connection, Method, Request, Status, StatusError, Subscription
 
 from .policy.policy import Policy
-from .services.supervisor import PREFIX, Supervisor, parse_service_argument
+from .services.instance import PREFIX
+from .services.supervisor import Supervisor, parse_service_argument
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,10 @@ class Agent(Protocol):
     def status(self) -> dict: ...
 
     def pull(self) -> None: ...
+
+    def hold(self, service: str, done: Callable[[str | None], None]) -> None: ...
+
+    def release(self, service: str, done: Callable[[str | None], None]) -> None: ...
 
 
 class Resolver(Protocol):
@@ -80,11 +85,11 @@ def publish(
 ) -> None:
     """Offer the agent's objects on `bus`."""
     publish_agent(bus, agent)
-    _publish_service(bus, supervisor)
+    _publish_service(bus, agent, supervisor)
     _publish_control(bus, supervisor, policy, hosts, resolver)
 
 
-def _publish_service(bus: Connection, supervisor: Supervisor) -> None:
+def _publish_service(bus: Connection, agent: Agent, supervisor: Supervisor) -> None:
     def listing(request: Request) -> dict:
         return {"services": supervisor.listing()}
 
@@ -116,8 +121,8 @@ def _publish_service(bus: Connection, supervisor: Supervisor) -> None:
         "isdf.service",
         {
             "list": Method(listing, {}),
-            "start": Method(switch(supervisor.release), {"service": "str"}),
-            "stop": Method(switch(supervisor.hold), {"service": "str"}),
+            "start": Method(switch(agent.release), {"service": "str"}),
+            "stop": Method(switch(agent.hold), {"service": "str"}),
             "config": Method(config, {"after": "int", "version": "str"}),
             "ready": Method(ready, {"revision": "int"}),
             "report": Method(report, {"error": "str", "revision": "int"}),
@@ -224,23 +229,28 @@ class Procd:
     def delete(self, name: str, done: Callable[[str | None], None]) -> None:
         self._call("delete", {"name": name}, done, fine=(Status.OK, Status.NOT_FOUND))
 
-    def list(self, done: Callable[[dict[str, dict]], None]) -> None:
+    def list(self, done: Callable[[dict[str, dict] | None], None]) -> None:
         def listed(status: int, reply: dict) -> None:
             if status != Status.OK:
                 log.error("procd does not list its services: %s", StatusError(status))
-            done({k: v["instances"]["main"] for k, v in reply.items() if "main" in (v.get("instances") or {})})
+                done(None)
+                return
+            ours = {name: told.get("instances") or {} for name, told in reply.items() if name.startswith(PREFIX)}
+            done({name: instances["main"] for name, instances in ours.items() if "main" in instances})
 
         self._bus.call_async("service", "list", {}, listed, timeout=self.TIMEOUT)
 
-    def watch(self, exited: Callable[[str, int, bool], None]) -> None:
-        """Call `exited(service, exit status, given up)` for each end of one of our services that procd tells."""
+    def watch(self, exited: Callable[[str, int, bool, int | None], None], returned: Callable[[], None]) -> None:
+        """Call `exited(service, exit status, given up, process)` for each end of one of our services that procd tells,
+        and `returned()` when procd is there (again): what it told meanwhile is lost."""
 
         def notified(kind: str, data: dict) -> None:
             name = str(data.get("service", ""))
             if kind in ("instance.respawn", "instance.fail") and name.startswith(PREFIX):
-                exited(name.removeprefix(PREFIX), int(data.get("exit_code", 0)), kind == "instance.fail")
+                failed = kind == "instance.fail"
+                exited(name.removeprefix(PREFIX), int(data.get("exit_code", 0)), failed, data.get("pid"))
 
-        self._subscription = self._bus.subscribe("service", notified)
+        self._subscription = self._bus.subscribe("service", notified, lambda present: present and returned())
 
     def _call(self, method: str, args: dict, done: Callable, fine: tuple[int, ...] = (Status.OK,)) -> None:
         until = time.monotonic() + self.PATIENCE

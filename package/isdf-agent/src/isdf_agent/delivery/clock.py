@@ -1,7 +1,8 @@
-"""Time on a router without a battery: never before what a verified assignment said; and how long a pass may still run.
+"""Time on a router without a battery: never before what a verified assignment said; and how long a service may run.
 
-A pass ends when the wall clock says so, or when its remaining time has been *run* (monotonic), whichever is first: a
-clock that was set back, or never set, makes no pass longer.
+A service ends when the wall clock says so, or when its remaining time has been *run* (monotonic), whichever is first: a
+clock that was set back, or never set, makes nothing longer. A clock that was set ahead ends it too, but only for as
+long as it is wrong: the remaining time is reckoned from what is certain, never from the wall clock.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-from isdf.formats.assignment import Entry
+from isdf.formats.assignment import Assignment, Entry
 
 BUILT = 1_767_225_600.0  # 2026-01-01, before which no assignment was ever issued
 
@@ -23,59 +24,96 @@ class Clock:
 
     def learn(self, issued: float) -> None:
         """A verified assignment was issued at `issued`: it is not earlier."""
-        if issued > self._least():
+        if issued > self.least():
             self._floor, self._floor_at = issued, self.monotonic()
 
     def now(self) -> float:
-        return max(self._wall(), self._least())
+        return max(self._wall(), self.least())
+
+    def least(self) -> float:
+        """It is not earlier, however the wall clock is set."""
+        return self._floor + self.monotonic() - self._floor_at
 
     @property
     def is_set(self) -> bool:
         """Whether the wall clock itself may be right."""
-        return self._wall() >= self._least()
-
-    def _least(self) -> float:
-        return self._floor + self.monotonic() - self._floor_at
+        return self._wall() >= self.least()
 
 
 class Passes:
-    """When each entry may run. `saved` is what `left` gave before a restart."""
+    """When each entry of the assignment in force may run. `saved` is what `left` gave before a restart.
+
+    An entry without an end of its own has one too: its `offline_grace` after the assignment has expired.
+    """
+
+    LOOK = 60.0  # seconds between looks at the clock where it matters: it may be set at any time
 
     def __init__(self, clock: Clock, saved: dict[str, float] | None = None) -> None:
         self._clock = clock
         self._left = dict(saved or {})
+        self._paused: dict[str, float] = {}
         self._since = clock.monotonic()
+        self._expires = 0
+
+    def follow(self, assignment: Assignment) -> None:
+        """It is in force from now on."""
+        self._clock.learn(assignment.issued)
+        self._expires = assignment.expires
+        known = {self._key(entry) for entry in assignment.services}
+        self._left = {key: left for key, left in self._left.items() if key in known}
 
     def state(self, entry: Entry) -> str:
-        """One of "waiting" (for its time), "open", "ended". What has begun does not wait again."""
+        """One of "waiting" (for its time), "open", "ended"."""
         now = self._clock.now()
-        if now < entry.since and _key(entry) not in self._left:
-            return "waiting"
-        if entry.until is None:
-            return "open"
-        return "open" if now < entry.until and self._remaining(entry, now) > 0 else "ended"
+        key = self._key(entry)
+        if now < entry.since:
+            if key not in self._left:
+                return "waiting"
+            if self._clock.is_set:  # it began by a clock that was wrong; one that lost the time undoes no beginning
+                self._paused.setdefault(key, self._remaining(entry))
+                return "waiting"
+        if key in self._paused:
+            self._left[key] = self._paused.pop(key) + self._ran()
+        return "open" if now < self._end(entry) and self._remaining(entry) > 0 else "ended"
 
-    def next_change(self, entries: Iterable[Entry]) -> float | None:
-        """Seconds until one of `entries` changes its state; None: none does by itself."""
-        now, changes = self._clock.now(), []
+    def has_run(self, entry: Entry) -> bool:
+        """Whether `entry` has ended whatever the clock may say yet."""
+        return self._clock.least() >= self._end(entry) or self._left.get(self._key(entry), float("inf")) <= self._ran()
+
+    def next_look(self, entries: Iterable[Entry]) -> float | None:
+        """Seconds until one of `entries` may change its state; None: none does by itself."""
+        now, looks = self._clock.now(), []
         for entry in entries:
-            match self.state(entry):
-                case "waiting":
-                    changes.append(entry.since - now)
-                case "open" if entry.until is not None:
-                    changes.append(min(entry.until - now, self._remaining(entry, now)))
-        return max(0.0, min(changes)) if changes else None
+            state = self.state(entry)
+            if state == "waiting":
+                looks.append(entry.since - now)
+            elif state == "open":
+                looks.append(min(self._end(entry) - now, self._remaining(entry)))
+            if not self.has_run(entry) and (entry.until is not None or state != "open"):
+                looks.append(self.LOOK)
+        return max(0.0, min(looks)) if looks else None
 
     def left(self, entries: Iterable[Entry]) -> dict[str, float]:
-        """Seconds that each begun pass of `entries` may still run, to be saved."""
-        now = self._clock.now()
-        return {_key(e): round(self._remaining(e, now), 1) for e in entries if _key(e) in self._left}
+        """Seconds that each begun entry of `entries` may still run, to be saved.
 
-    def _remaining(self, entry: Entry, now: float) -> float:
-        ran = self._clock.monotonic() - self._since
-        # Kept as if the pass had begun with this object, so that one subtraction serves all.
-        return self._left.setdefault(_key(entry), entry.until - max(now, entry.since) + ran) - ran
+        Those without an end of their own are left out while the clock can end them: they cost the flash nothing.
+        """
+        begun = [e for e in entries if self._key(e) in self._left]
+        lost = not self._clock.is_set
+        return {self._key(e): round(self._remaining(e), 1) for e in begun if e.until is not None or lost}
 
+    def _end(self, entry: Entry) -> float:
+        return self._expires + entry.offline_grace if entry.until is None else entry.until
 
-def _key(entry: Entry) -> str:
-    return f"{entry.name} {entry.order} {entry.until}"
+    def _remaining(self, entry: Entry) -> float:
+        # Kept as if the entry had begun with this object, so that one subtraction serves all.
+        whole = self._end(entry) - max(self._clock.least(), entry.since)
+        key = self._key(entry)
+        left = self._left.setdefault(key, whole + self._ran()) - self._ran()
+        return self._paused.get(key, left)
+
+    def _ran(self) -> float:
+        return self._clock.monotonic() - self._since
+
+    def _key(self, entry: Entry) -> str:
+        return f"{entry.name} {entry.order} {self._end(entry)}"

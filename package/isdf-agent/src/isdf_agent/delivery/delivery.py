@@ -59,7 +59,7 @@ class Delivery:
         installer = installer or Opkg(loop, program=list(self._tools.opkg), root=paths.root, folder=paths.run / "opkg")
         self.rollout = Rollout(loop, services, installer, self.journal, self._clock)
         self.rollout.on_settled = self._settled
-        self.rollout.mark = self._mark
+        self.rollout.on_known = self._report
         services.on_failure = self.rollout.gave_up
         self._schedule = Schedule(loop, config.pull_interval, self._pull)
         self._reporter = Reporter(loop, post or self._spawn_report)
@@ -72,7 +72,7 @@ class Delivery:
         self._last_contact: float | None = None
         self._vouched: dict[str, str] = {}
         self._children = Children(loop)
-        self._pulling = False
+        self._settling = False
         self.on_pull_started: Callable[[str], None] = lambda reason: None
         self.on_settled: Callable[[], None] = lambda: None
 
@@ -133,7 +133,8 @@ class Delivery:
         self._schedule.pushed()
 
     def _pull(self, reason: str) -> None:
-        self._timeline = {"pull_started": _now()}
+        self._timeline = timeline = {"pull_started": _now()}
+        self.rollout.mark = lambda step: self._mark(timeline, step)
         if reason == "push":
             self._timeline["push_received"] = self._pushed_at
         self.on_pull_started(reason)
@@ -148,7 +149,6 @@ class Delivery:
             "etag": f'"{digest}"' if digest and not self.rollout.missing else None,
             "now": self._clock.now(), "clock_set": self._clock.is_set, "vouched": self._vouched,
         }  # fmt: skip
-        self._pulling = True
         self._fetch(parameters, lambda result: self._pulled(reason, result))
 
     def _received(self) -> Received | None:
@@ -188,13 +188,12 @@ class Delivery:
         staged = {sha256: Path(path) for sha256, path in result.get("packages", {}).items()}
 
         def settled() -> None:
-            if self._timeline.keys() & {"ready", "ended"}:
-                self.last_timeline = self._timeline
             self._raise_floor()
-            self._pulling = False
+            self._settling = False
             self._report(always=reason in ("push", "asked"))
             self._schedule.ended(good, after)
 
+        self._settling = True
         # What failed is tried again by hand, or by a push that brings nothing else; a push that sells one service must
         # not wait for another that failed before.
         eager = reason == "asked" or (reason != "interval" and result["status"] == "unchanged")
@@ -210,11 +209,13 @@ class Delivery:
     def _settled(self, changed: bool) -> None:
         self.on_settled()
         self._raise_floor()
-        if changed and not self._pulling:  # a pull reports by itself when it is over
+        if changed and not self._settling:  # what a pull brought is reported when it is carried out
             self._report()
 
-    def _mark(self, step: str) -> None:
-        self._timeline[step] = _now()
+    def _mark(self, timeline: dict[str, int], step: str) -> None:
+        """A service may be ready while the next pull runs: what it took is of the pull that brought it."""
+        timeline[step] = _now()
+        self.last_timeline = timeline
 
     def _raise_floor(self) -> None:
         if self._push and (received := self._received()):

@@ -2,20 +2,25 @@
 
 What opkg says and its exit code are not believed; its status file is read afterwards. It runs with a configuration that
 names no feed, so that nothing of another feed comes along, not even a dependency. A lock that a user's opkg holds is
-waited for.
+waited for; and so is an opkg that an agent before this one began, before anything is decided: opkg itself waits for no
+lock, so one that has not got it is gone, and none can come after what is decided here.
 
 Reference: opkg-lede `libopkg/opkg_install.c`, `opkg_conf.c` (the lock), `pkg.c` (the status file).
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from isdf.loop import Loop
+
+from . import bytecode
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +46,20 @@ class Opkg:
         self._loop, self._program, self._root = loop, program, root
         self._folder, self._patience, self._timeout = folder, patience, timeout
 
+    def prepare(self, done: Callable[[None], None]) -> None:
+        """Wait for an opkg of an agent before this one; compile services where Python is another one than it was."""
+        until = self._loop.after(self._patience, lambda: None)
+
+        def look() -> None:
+            if self._is_locked() and until.active:
+                self._loop.after(self.RETRY, look)
+                return
+            until.cancel()
+            folders = [self._folder_of(package) for package in self.installed()]
+            self._compile([f for f in folders if f.is_dir() and not bytecode.fits(str(f))], lambda: done(None))
+
+        look()
+
     def installed(self) -> dict[str, str]:
         """Version of each installed package of a service, by opkg's status file; what is half installed is not."""
         try:
@@ -64,8 +83,10 @@ class Opkg:
             wrong = {p: _why(output) for p, (version, _) in packages.items() if now.get(p) != version}
             for package, why in wrong.items():
                 log.error("opkg did not install %s: %s", package, why)
-            done(wrong)
+            self._compile([self._folder_of(p) for p in packages if p not in wrong], lambda: done(wrong))
 
+        for package in packages:
+            bytecode.forget(str(self._folder_of(package)))
         options = [*_INSTALL, *(["--force-reinstall"] if again else [])]
         self._run([*options, "install", *(str(path) for _, path in packages.values())], ended, bool(packages))
 
@@ -74,9 +95,42 @@ class Opkg:
 
         def ended(output: str) -> None:
             now = self.installed()
+            for package in there:
+                for folder, _, _ in os.walk(self._folder_of(package), topdown=False):  # opkg leaves them
+                    with contextlib.suppress(OSError):
+                        os.rmdir(folder)
             done({package: _why(output) for package in there if package in now})
 
+        for package in packages:
+            bytecode.forget(str(self._folder_of(package)))
         self._run(["remove", *there], ended, bool(there))
+
+    def _folder_of(self, package: str) -> Path:
+        return self._root / "usr/lib/isdf/services" / package.removeprefix(PREFIX)
+
+    def _compile(self, folders: list[Path], done: Callable[[], None]) -> None:
+        if not folders:
+            done()
+            return
+        argv = [sys.executable, "-IS", bytecode.__file__, *map(str, folders)]
+        try:
+            self._loop.child(argv, lambda status, printed: done(), timeout=self._timeout)
+        except OSError as error:  # without it a service takes more memory, and no more
+            log.warning("%s are not compiled: %s", ", ".join(folder.name for folder in folders), error)
+            done()
+
+    def _is_locked(self) -> bool:
+        try:
+            fd = os.open(self._root / "var/lock/opkg.lock", os.O_RDWR)
+        except OSError:
+            return False
+        try:
+            os.lockf(fd, os.F_TEST, 0)
+        except OSError:
+            return True
+        finally:
+            os.close(fd)
+        return False
 
     def _run(self, words: list[str], done: Callable[[str], None], needed: bool) -> None:
         if not needed:

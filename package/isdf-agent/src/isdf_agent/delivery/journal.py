@@ -1,14 +1,13 @@
 """What delivery keeps on flash, so that a power cut harms nothing and the way back needs no network.
 
-    /etc/isdf/journal.json   the assignment that is being carried out; written before anything is changed
-    /etc/isdf/packages/      the package of each service that runs, that is being installed, or whose time will come
-    /etc/isdf/running.json   what was ready last of each service (its entry), and what failed
+    /etc/isdf/packages/      the package of each service that runs, that is tried, that ran before it, or that will run
+    /etc/isdf/assignment     what is to be, as it came over the wire; written before anything is changed
+    /etc/isdf/running.json   what is: what was ready last, what is installed, what failed, what the customer stopped
     /etc/isdf/passes.json    how many seconds each pass may still run
-    /etc/isdf/assignment     the last assignment that was carried out, as it came over the wire
 
 Each file is replaced as a whole (written beside it, fsync, rename, fsync of the folder), and only if it changes: flash
-wears. What finds a journal at its start carries the assignment in it out again; every step of that is idempotent, and
-the packages that it needs lie in `packages` before the journal is written.
+wears. There is nothing else to recover from: whoever starts carries the assignment out, as far as what is differs from
+it. Every step of that may be repeated, and the packages that it needs are in `packages` before the assignment is there.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import hashlib
 import json
 import logging
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from isdf.errors import FormatError
@@ -29,11 +28,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An entry that could not be carried out: its identity (see `identity`), why, and how often it was tried."""
+    """An entry that could not be carried out: its identity (see `identity`), why, and how often it was tried.
+
+    `was_ready`: it had come up before it failed. `back`: why what ran before it did not come back, by identity.
+    """
 
     identity: str
     reason: str
     tries: int = 1
+    was_ready: bool = False
+    back: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +60,18 @@ class Received:
 
 @dataclass(slots=True)
 class State:
-    """By the service's name: the entry that was ready last, and what failed since."""
+    """By the service's name: the entry that was ready last (`running`); the one that was ready `before`, until the last
+    one has shown that it stays up; what `failed` since; the SHA-256 of the package that was `installed`; and the order
+    whose service the customer stopped (`held`)."""
 
     running: dict[str, wire.Entry] = field(default_factory=dict)
+    before: dict[str, wire.Entry] = field(default_factory=dict)
     failed: dict[str, Failure] = field(default_factory=dict)
+    installed: dict[str, str] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
+
+
+_KINDS = {"running": wire.Entry, "before": wire.Entry, "failed": Failure}
 
 
 class Journal:
@@ -70,37 +82,27 @@ class Journal:
         self.writes = self.written = 0
 
     def begin(self, received: Received, staged: dict[str, Path]) -> None:
-        """Keep the packages of `received` that are among `staged` (by SHA-256); note that it is being carried out."""
+        """`received` is to be, from now on; the packages of it that are among `staged` (by SHA-256) are kept."""
         for entry in received.assignment.services:
             if entry.sha256 in staged and self.package(entry) is None:
                 self._write(self._path(entry), staged[entry.sha256].read_bytes())
-        self._write(self._folder / "journal.json", json.dumps({"assignment": received.data.decode()}).encode())
-
-    def pending(self) -> Received | None:
-        """The assignment that was being carried out when the agent or the power went."""
-        data = self._read("journal.json")
-        try:
-            return Received.parse(json.loads(data)["assignment"].encode()) if data else None
-        except (ValueError, KeyError, TypeError, AttributeError, FormatError) as error:
-            log.error("%s/journal.json is damaged (%s); the assignment before stays in force", self._folder, error)
-            return None
-
-    def finish(self, received: Received, state: State, keep: set[str]) -> None:
-        """`received` is carried out as far as it can be; of the packages only those with a SHA-256 in `keep` stay."""
-        document = {
-            "running": {name: asdict(entry) for name, entry in state.running.items()},
-            "failed": {name: asdict(failure) for name, failure in state.failed.items()},
-        }
-        self._write(self._folder / "running.json", json.dumps(document, sort_keys=True).encode())
         self._write(self._folder / "assignment", received.data)
-        self._remove(self._folder / "journal.json")
+
+    def save(self, state: State) -> None:
+        document = {name: getattr(state, name) for name in State.__slots__}
+        for name, kind in _KINDS.items():
+            document[name] = {key: {f: getattr(v, f) for f in kind.__slots__} for key, v in document[name].items()}
+        self._write(self._folder / "running.json", json.dumps(document, sort_keys=True).encode())
+
+    def keep(self, hashes: set[str]) -> None:
+        """Of the packages only those with a SHA-256 in `hashes` stay."""
         if self._packages.is_dir():
             for path in self._packages.iterdir():
-                if path.stem.rpartition("_")[2] not in keep:
+                if path.stem.rpartition("_")[2] not in hashes:
                     self._remove(path)
 
     def assignment(self) -> Received | None:
-        """The last assignment that was carried out."""
+        """The assignment in force; a pull brings another where it is damaged."""
         data = self._read("assignment")
         try:
             return Received.parse(data) if data else None
@@ -111,14 +113,14 @@ class Journal:
     def state(self) -> State:
         data = self._read("running.json")
         try:
-            document = json.loads(data) if data else {"running": {}, "failed": {}}
-            return State(
-                {name: wire.Entry(**fields) for name, fields in document["running"].items()},
-                {name: Failure(**fields) for name, fields in document["failed"].items()},
-            )
+            document = json.loads(data) if data else {}
+            state = State(**{str(name): dict(values) for name, values in document.items()})
+            for name, kind in _KINDS.items():
+                setattr(state, name, {key: kind(**fields) for key, fields in getattr(state, name).items()})
         except (ValueError, KeyError, TypeError, AttributeError, FormatError) as error:
             log.error("%s/running.json is damaged (%s); services are started anew", self._folder, error)
             return State()
+        return state
 
     def passes(self) -> dict[str, float]:
         data = self._read("passes.json")

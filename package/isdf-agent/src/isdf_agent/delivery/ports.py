@@ -18,24 +18,36 @@ class Services(Protocol):
     on_failure: Callable[[str, str], None]
     """Called with the name and the reason when a service that was ready is given up."""
 
-    def versions(self) -> dict[str, str]:
-        """Name and version of each service that was started and not stopped since."""
-
     def start(self, name: str, version: str, config: dict, done: Done) -> None:
-        """Start `name`, or exchange its process where another version runs; `done(None)` when it is ready."""
+        """Start `name`, or exchange its process where one runs; `done(None)` when it is ready."""
 
     def reconfigure(self, name: str, config: dict, done: Done) -> None:
-        """Hand a running service another configuration; where it cannot take it, the one before stays in force."""
+        """Hand a running service another configuration; where it cannot take it, the last good one is in force again.
+
+        `done(None)` when it is ready. A start or a configuration that is still waited for ends with a sentence.
+        """
 
     def stop(self, name: str, done: Done) -> None:
         """End `name` and all that it has on the line; one that does not run is no error."""
 
+    def hold(self, name: str, version: str, config: dict, done: Done) -> None:
+        """End `name`, too, and list it as stopped."""
+
     def listing(self) -> dict[str, dict]:
-        """`{"version", "state", "since", "error"}` of each service, for people."""
+        """`{"version", "state", "since", "error"}` of each service that was started or held and not stopped since.
+
+        `state` is one of "starting", "running", "failed", "stopped".
+        """
+
+    def last_words(self, name: str, done: Callable[[tuple[int | None, str | None]], None]) -> None:
+        """How the process of `name` ended since it was started last (None: it did not), and what it printed last."""
 
 
 class Installer(Protocol):
     """A package manager; opkg here, apk from OpenWrt 25.12 on."""
+
+    def prepare(self, done: Callable[[None], None]) -> None:
+        """Before all else: nothing that an agent before this one began is under way any more."""
 
     def installed(self) -> dict[str, str]:
         """Version of each installed package of a service by the package's name."""

@@ -1,4 +1,8 @@
-"""Reports to the manager, one at a time; the newest wins, and what could not be delivered is tried again."""
+"""Reports to the manager, one at a time; the newest wins, and what could not be delivered is tried again.
+
+Most services are ready a moment after their start. So a report that has nothing newer to say of a service than that it
+is starting waits a little for what comes of it.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ Post = Callable[[dict, Callable[[int], None]], None]
 
 class Reporter:
     FIRST_RETRY, LAST_RETRY = 5.0, 1800.0  # seconds
+    STARTING = 1.0  # seconds
 
     def __init__(self, loop: Loop, post: Post, uniform: Callable[[float, float], float] = random.uniform) -> None:
         self._loop, self._post, self._uniform = loop, post, uniform
@@ -23,11 +28,17 @@ class Reporter:
         self._busy = False
         self._failures = 0
         self._timer: Timer | None = None
+        self._patience: Timer | None = None
+        self._told: set[str] = set()  # services of which the last report said that they are starting
 
     def send(self, report: dict) -> None:
         """Deliver `report` as soon as it goes."""
-        self._newest = report
-        self._begin()
+        before, self._newest = _starting(self._newest), report
+        now = _starting(report)
+        if now <= self._told or before - now:
+            self._begin()
+        elif not (self._patience and self._patience.active):
+            self._patience = self._loop.after(self.STARTING, self._begin)
 
     def reachable(self) -> None:
         """The manager answered something just now: what waits goes out."""
@@ -35,14 +46,16 @@ class Reporter:
             self._begin()
 
     def stop(self) -> None:
-        if self._timer:
-            self._timer.cancel()
+        for timer in (self._timer, self._patience):
+            if timer:
+                timer.cancel()
 
     def _begin(self) -> None:
         if self._busy or self._newest is None:
             return
         self.stop()
         report, self._newest, self._busy = self._newest, None, True
+        self._told = _starting(report)
 
         def ended(status: int) -> None:
             self._busy = False
@@ -57,3 +70,8 @@ class Reporter:
             self._begin()
 
         self._post(report, ended)
+
+
+def _starting(report: dict | None) -> set[str]:
+    services = report["services"] if report else ()
+    return {service["name"] for service in services if service["state"] == "starting"}

@@ -3,9 +3,10 @@
 One `settle` brings the router to what the assignment says should run at this time. It compares with what is there and
 does only what differs, so it may be repeated at any time: after a pull, when a pass begins or ends, after a crash.
 
-A service that does not become ready goes back to the version and the configuration that were ready before, from flash;
-a first version is removed again. The others are not touched. What failed is tried again when its entry changes, by a
-push or by hand, and otherwise at longer and longer intervals.
+A settle begins starts and waits for none: a service that hangs delays no other. How a start ends is an event; what
+follows of it is found by the next settle. What failed gives way to what was ready before, from flash; a first version
+is removed again. It is tried again when its entry changes, by a push or by hand, and otherwise at longer and longer
+intervals.
 """
 
 from __future__ import annotations
@@ -14,52 +15,53 @@ import logging
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+from isdf.errors import NotFoundError
 from isdf.formats.assignment import Entry
 from isdf.loop import Loop, Timer
 
-from . import steps
+from . import standing, steps
 from .clock import Clock, Passes
 from .installer import PREFIX
 from .journal import Journal, Received, identity
-from .plan import plan
-from .ports import Installer, Services
-from .retries import Retries
+from .plan import Plan, Present, plan
+from .ports import Done, Installer, Services
+from .trials import Trials
 
 log = logging.getLogger(__name__)
 
-OFFLINE_GRACE = 14 * 86400.0  # seconds that services without an end go on after their assignment expired
+_FLASH = "the router's flash could not be written: {}"
 
 
 class Rollout:
-    """`received` is the assignment in force; `on_settled(changed)` is called after each settle."""
+    """`received` is the assignment in force. `on_settled(changed)` is called after each settle, `on_known()` when
+    more is known of a service: it is ready, it failed, it printed something before it did."""
 
-    LOOK = 60.0  # seconds between looks at the clock while a pass is open: it may be set at any time
-    SAVE = 3600.0  # seconds between saves of what passes have left
-    PATIENCE = (
-        660.0  # seconds for a service to answer at all; how long it may take to be ready is the supervisor's matter
-    )
+    SAVE = 4200.0  # seconds between saves of what passes have left: with all else, less than 24 writes a day
+    STOP_AGAIN = 60.0  # seconds until what could not be ended is ended again
 
-    def __init__(
-        self, loop: Loop, services: Services, installer: Installer, journal: Journal, clock: Clock, *,
-        offline_grace: float = OFFLINE_GRACE,
-    ) -> None:  # fmt: skip
+    def __init__(self, loop: Loop, services: Services, installer: Installer, journal: Journal, clock: Clock) -> None:
         self._loop, self._services, self._installer = loop, services, installer
-        self._journal, self._clock, self._grace = journal, clock, offline_grace
-        self.received = journal.pending() or journal.assignment()
-        self._state = journal.state()
-        if self.received:
-            clock.learn(self.received.assignment.issued)
-        self._passes = Passes(clock, journal.passes())
-        self._saved_at = clock.monotonic()
-        self._retries = Retries(clock, self._state.failed)
+        self._journal, self._clock, self._state = journal, clock, journal.state()
+        saved = journal.passes()
+        self._passes, self._saved, self._saved_at = Passes(clock, saved), saved.keys(), clock.monotonic()
+        self._trials = Trials(services, clock, self._state)
+        self._trials.on_end = self._ended
+        self._trials.on_words = self._known
+        self.received: Received | None = None
+        if received := journal.assignment():
+            self._follow(received)
         self._staged: dict[str, Path] = {}
+        self._stuck: dict[str, str] = {}  # why a process that should have ended may not have, by service
+        self._stuck_at = 0.0
+        self._asked: dict[str, list[Done]] = {}  # who waits for a service that a customer started
         self._timer: Timer | None = None
-        self._ends: Timer | None = None
         self._settled: set[str] = set()  # whose time it was at the last settle
-        self._busy = False
+        self._busy = self._news = self._prepared = False
         self._waiting: list[tuple] = []
+        self._done: list[Callable[[], None]] = []
         self.missing: set[str] = set()  # packages of the assignment that are not here; a pull fetches them
         self.on_settled: Callable[[bool], None] = lambda changed: None
+        self.on_known: Callable[[], None] = lambda: None
         self.mark: Callable[[str], None] = lambda step: None  # the steps "ended", "installed", "started", "ready"
 
     # -- what may be asked
@@ -76,60 +78,78 @@ class Rollout:
         if not self._busy:
             self._next()
 
+    def hold(self, name: str, done: Done) -> None:
+        """The customer stops `name`: it is kept up to date and does not run until `release`, or until it is sold anew.
+
+        `NotFoundError` where the assignment has no such service.
+        """
+        self._state.held[name] = self._entry(name).order
+        if error := self._save():
+            del self._state.held[name]
+            done(error)
+            return
+
+        def settled() -> None:
+            state = self._services.listing().get(name, {}).get("state", "stopped")
+            done(self._stuck.get(name) or (None if state == "stopped" else "it could not be ended; see the log"))
+
+        self.settle(done=settled)
+
+    def release(self, name: str, done: Done) -> None:
+        """The inverse of `hold`, and another try for a service that failed; `done` when it is ready, or why not."""
+        self._entry(name)
+        self._state.held.pop(name, None)
+        self._asked.setdefault(name, []).append(done)
+
+        def settled() -> None:
+            if name not in self._trials.under_way:
+                told = next((told for told in self.report()[1] if told["name"] == name), None)
+                runs = told and told["state"] == "running"
+                self._answer(name, None if runs else (told and told["error"]) or "it is not its time")
+
+        self.settle(done=settled)
+
     def packages(self) -> dict[str, str]:
         """Path by SHA-256 of the packages of the assignment in force that are on flash."""
-        entries = [*(self.received.assignment.services if self.received else ()), *self._state.running.values()]
+        entries = [*self._entries, *self._state.running.values()]
         return {e.sha256: str(path) for e in entries if (path := self._journal.package(e))}
 
     def report(self) -> tuple[bool, list[dict]]:
-        """Whether all is as the assignment says, and each service: name, version, state, since, error."""
-        listing, entries = self._services.listing(), self.received.assignment.services if self.received else ()
-        report = []
-        for entry in entries:
-            failure = self._state.failed.get(entry.name)
-            there = listing.get(entry.name)
-            state = self._passes.state(entry)
-            error = failure.reason if failure else there and there.get("error")
-            if there:
-                report.append(_line(entry.name, there["version"], there["state"], there["since"], error))
-            elif state != "open":
-                since = entry.since if state == "waiting" else entry.until
-                report.append(_line(entry.name, entry.version, state, since))
-            else:
-                report.append(_line(entry.name, entry.version, "failed", None, error or "it is not installed yet"))
-        return not any(line["error"] for line in report), report
+        """Whether all is as the assignment says, and each service: name, version, state, since, error, exit, log."""
+        listing = self._services.listing()
+        lines = standing.report(self._entries, listing, self._passes, self._state, self._trials, self._stuck)
+        return not any(told["error"] or told["state"] == "starting" for told in lines), lines
 
     def gave_up(self, name: str, reason: str) -> None:
-        """A service that was ready ended for good; it is started again like one that never was."""
-        if entry := self._state.running.get(name):
-            self._fail(entry, reason)
-            self._look_again()
-            self.on_settled(True)
+        """A service that was ready ended for good; what was ready before it returns, or it is tried again later."""
+        self._trials.gave_up(name, reason)
+        self.settle()
 
     def stop(self) -> None:
         """Save what passes have left; nothing else needs an end."""
-        self._save_passes()
+        self._save_passes(now=True)
         if self._timer:
             self._timer.cancel()
 
     # -- one settle after the other
 
     def _next(self) -> None:
-        if not self._waiting:
-            return
         self._busy = True
         received, staged, eager, done = self._waiting.pop(0)
 
         def ended(changed: bool) -> None:
-            self._busy = False
-            self._ends.cancel()
-            self._look_again()
-            self.on_settled(changed)
-            done()
-            if not self._busy:
+            self._busy, self._news = False, self._news or changed
+            self._done.append(done)
+            if self._waiting:  # the way back of what failed, for example: only then there is something to tell
                 self._next()
+                return
+            self._look_later()
+            news, self._news, dones, self._done = self._news, False, self._done, []
+            self.on_settled(news)
+            for each in dones:
+                each()
 
-        self._end_passes()
+        self._look_later()
         steps.run(self._guarded(received or self.received, staged, eager), ended)
 
     def _guarded(self, received: Received | None, staged: dict, eager: bool) -> Generator[steps.Step, object, bool]:
@@ -138,185 +158,191 @@ class Rollout:
         try:
             return (yield from self._settle(received, staged, eager))
         except OSError as error:  # the flash is full or worn; what ran runs on
-            reason = f"the router's flash could not be written: {error.strerror or error}"
+            reason = _FLASH.format(error.strerror or error)
         except Exception as error:  # a fault of ours must not end delivery for good
             log.exception("the assignment is not carried out")
             reason = f"a fault in the agent: {error!r}"
-        for entry in received.assignment.services:
-            before = self._state.running.get(entry.name)
-            if self._may_run(entry) and (before is None or identity(before) != identity(entry)):
-                self._fail(entry, reason)
+        for entry in self._entries:
+            before, trying = self._state.running.get(entry.name), entry.name in self._trials.under_way
+            if self._may_run(entry) and not trying and (before is None or identity(before) != identity(entry)):
+                self._trials.fail(entry, reason, ran=False)
         return True
 
     def _settle(self, received: Received, staged: dict, eager: bool) -> Generator[steps.Step, object, bool]:
-        assignment, state = received.assignment, self._state
-        self._clock.learn(assignment.issued)
-        self.received = received
+        self._follow(received)
+        self._settled = {entry.name for entry in self._entries if self._may_run(entry)}
         self._staged = {sha256: path for sha256, path in (self._staged | staged).items() if path.is_file()}
-        wanted = {e.name: e for e in assignment.services if self._may_run(e)}
+        if not self._prepared:
+            yield self._installer.prepare
+            self._prepared = True
+        trials, state = self._trials, self._state
+        trials.prove()
+        wanted = {e.name: e for e in self._entries if self._may_run(e)}
         self._settled = set(wanted)
-        target = {name: e for name, e in wanted.items() if self._retries.may_try(e, eager)}
-        held = wanted.keys() - target.keys()
-        for name in held:
-            before = state.running.get(name)
-            if before and not self._retries.is_of(before):
-                target[name] = before
-        here = {e.sha256 for e in assignment.services if e.sha256 in self._staged or self._journal.package(e)}
+        here = {e.sha256 for e in self._entries if e.sha256 in self._staged or self._journal.package(e)}
         self.missing = {e.sha256 for e in wanted.values()} - here
-        installed = self._installer.installed()
-        todo = plan(
-            target, held, ready=state.running, installed=installed, versions=self._services.versions(),
-            failed={name for name, e in target.items() if self._retries.is_of(e)},
+        under_way = {name: attempt.entry for name, attempt in trials.under_way.items()}
+        present = Present(
+            self._installer.installed(), self._services.listing(), state, under_way, set(self._stuck)
         )  # fmt: skip
-        fresh = {n: e for n, e in todo.fresh.items() if e.sha256 in here or self._journal.package(e)}
-        if not todo.empty or any(self._journal.package(e) is None for e in assignment.services if e.sha256 in here):
-            self._journal.begin(received, self._staged)
+        due = trials.retries.take_due(wanted.keys() - under_way.keys(), eager) | self._asked.keys()
 
-        yield steps.together({n: self._stopping(n) for n in todo.gone})
-        if todo.gone:
-            self.mark("ended")
-        for name in todo.gone:
-            state.running.pop(name, None)
-        state.running |= todo.kept
-        yield from self._reconfigure(todo.tuned)
-        yield from self._install(fresh, todo.idle)
-        packages = [PREFIX + name for name in sorted(todo.gone) if PREFIX + name in installed]
-        yield lambda done: self._installer.remove(packages, done)
+        def is_here(entry: Entry) -> bool:
+            return entry.sha256 in here or present.has(entry) or self._journal.package(entry) is not None
 
-        for name in state.failed.keys() - {e.name for e in assignment.services}:
-            self._retries.forget(name)
-        keep = {e.sha256 for e in assignment.services if self._passes.state(e) != "ended"}
-        self._journal.finish(received, state, keep | {e.sha256 for e in state.running.values()})
+        chosen = {name: trials.choose(entry, due, is_here) for name, entry in wanted.items()}
+        target = {name: entry for name, entry in chosen.items() if entry}
+        left = {name for name in wanted.keys() - target.keys() if name in state.running}
+        todo = plan(target, left, present)
+        for name, entry in todo.kept.items():
+            if name in trials.under_way:
+                trials.under_way[name].entry = entry
+            else:
+                state.running[name] = entry
+
+        self._journal.begin(received, self._staged)
+        yield from self._end(todo, left)
+        for name in todo.gone - self._stuck.keys():
+            for known in (state.running, state.before, state.installed):
+                known.pop(name, None)
+        for e in todo.tuned.values():
+            trials.begin(e, lambda done, e=e: self._services.reconfigure(e.name, e.config, done), self.mark)
+        broken = yield from self._install(todo.install)
+        for e in todo.start.values():
+            if e.name not in broken and self._may_run(e):
+                trials.begin(e, lambda done, e=e: self._services.start(e.name, e.version, e.config, done), self.mark)
+        over = [PREFIX + name for name in sorted(todo.gone - self._stuck.keys())]
+        yield lambda done: self._installer.remove([p for p in over if p in present.installed], done)
+
+        self._journal.save(state)
+        keep = [*state.running.values(), *state.before.values(), *(a.entry for a in trials.under_way.values())]
+        keep += [entry for entry in self._entries if not self._passes.has_run(entry)]
+        self._journal.keep({entry.sha256 for entry in keep})
         self._save_passes()
         return not todo.empty
 
-    # -- the steps
+    # -- its steps
 
-    def _reconfigure(self, tuned: dict[str, Entry]) -> Generator[steps.Step, dict, None]:
-        results = yield steps.together(
-            {
-                n: self._patiently(lambda done, e=e: self._services.reconfigure(e.name, e.config, done))
-                for n, e in tuned.items()
-            }
-        )
-        if tuned:
-            self.mark("ready")
-        for name, error in results.items():
-            self._ended_well(tuned[name]) if error is None else self._fail(tuned[name], error)
+    def _end(self, todo: Plan, left: set[str]) -> Generator[steps.Step, dict, None]:
+        """End what should not run; what could not be ended is `_stuck`, and is ended again."""
+        ends = todo.gone | (left & (self._trials.hanging | self._stuck.keys()))
+        self._trials.drop(ends | todo.held.keys())
+        step = {name: lambda done, name=name: self._services.stop(name, done) for name in ends}
+        for e in todo.held.values():
+            step[e.name] = lambda done, e=e: self._services.hold(e.name, e.version, e.config, done)
+        results = yield steps.together(step)
+        self._stuck = {name: f"it could not be ended: {error}" for name, error in results.items() if error}
+        self._stuck_at = self._clock.monotonic()
+        for name, error in self._stuck.items():
+            log.error("service %s: %s; it is tried again", name, error)
+        if todo.gone:
+            self.mark("ended")
 
-    def _install(self, fresh: dict[str, Entry], idle: dict[str, Entry]) -> Generator[steps.Step, dict, None]:
-        files = {e.package: (e.version, self._journal.package(e)) for e in fresh.values()}
+    def _install(self, entries: dict[str, Entry]) -> Generator[steps.Step, dict, set[str]]:
+        """Install the packages of `entries`; the answer are the names of those that could not be."""
+        files = {e.package: (e.version, self._journal.package(e)) for e in entries.values()}
         wrong = yield lambda done: self._installer.install(files, done)
-        if fresh:
+        if entries:
             self.mark("installed")
-        broken = {e.name: wrong[e.package] for e in fresh.values() if e.package in wrong}
-        starts = {n: e for n, e in (idle | fresh).items() if n not in broken and self._may_run(e)}
-        if starts:
-            self.mark("started")
-        results = yield steps.together({n: self._starting(e) for n, e in starts.items()})
-        if starts:
-            self.mark("ready")
-        failed = broken | {name: error for name, error in results.items() if error is not None}
-        for name in starts.keys() - failed.keys():
-            self._ended_well(starts[name])
-        for name, error in failed.items():
-            yield from self._way_back((idle | fresh)[name], error, started=name in starts)
+        broken = {name for name, entry in entries.items() if entry.package in wrong}
+        for name, entry in entries.items():
+            if name in broken:
+                self._trials.fail(entry, wrong[entry.package], ran=False)
+            else:
+                self._state.installed[name] = entry.sha256
+        if broken:
+            self.settle()  # the way back
+        return broken
 
-    def _way_back(self, entry: Entry, error: str, *, started: bool) -> Generator[steps.Step, object, None]:
-        """What was ready before `entry` runs again; where nothing was, the package goes."""
-        before = self._state.running.get(entry.name)
-        if not self._may_run(entry):  # its time ended while it was tried; the settle that follows removes it
-            return
-        if before is None or before == entry:
-            self._fail(entry, error)
-            yield self._stopping(entry.name)
-            if before is None:
-                yield lambda done: self._installer.remove([entry.package], done)
-            return
-        self._fail(entry, f"{entry.version} does not start, {before.version} runs on: {error}")
-        if before.sha256 != entry.sha256:
-            package = self._journal.package(before)
-            if package is None:
-                log.error("the package of %s %s is not on flash; it cannot come back", entry.name, before.version)
-                return
-            yield lambda done: self._installer.install({before.package: (before.version, package)}, done)
-        again = (yield self._starting(before)) if started else None
-        if again is not None:
-            self._fail(entry, f"{entry.version} does not start: {error}; nor does {before.version} again: {again}")
+    def _ended(self, name: str, error: str | None) -> None:
+        """A start or a new configuration ended."""
+        self._answer(name, error)
+        if error:
+            self.settle()  # the way back
+        elif fault := self._save():
+            log.error("%s; a restart now would start service %s anew", fault, name)
+        self._look_later()
+        self._known()
 
-    def _starting(self, entry: Entry) -> steps.Step:
-        return self._patiently(lambda done: self._services.start(entry.name, entry.version, entry.config, done))
+    def _known(self) -> None:
+        """In the middle of a settle a report would tell of things that are not as they will be in a moment."""
+        if self._busy:
+            self._news = True
+        else:
+            self.on_known()
 
-    def _stopping(self, name: str) -> steps.Step:
-        return self._patiently(lambda done: self._services.stop(name, done))
+    def _answer(self, name: str, error: str | None) -> None:
+        for done in self._asked.pop(name, ()):
+            done(error)
 
-    def _patiently(self, step: steps.Step) -> steps.Step:
-        """A service that is lost track of must not keep all others waiting for ever."""
-        return steps.bounded(self._loop, self.PATIENCE, step, f"nothing was heard of it within {self.PATIENCE:g} s")
+    # -- what is known
 
-    # -- what is known of an entry
+    @property
+    def _entries(self) -> tuple[Entry, ...]:
+        return self.received.assignment.services if self.received else ()
+
+    def _entry(self, name: str) -> Entry:
+        for entry in self._entries:
+            if entry.name == name:
+                return entry
+        raise NotFoundError(f"service {name} does not run on this router")
+
+    def _follow(self, received: Received) -> None:
+        self.received = received
+        self._passes.follow(received.assignment)
+        self._trials.follow(self._entries)
+        orders, held = {entry.name: entry.order for entry in self._entries}, self._state.held
+        for name in [name for name, order in held.items() if orders.get(name) != order]:
+            del held[name]
 
     def _may_run(self, entry: Entry) -> bool:
-        overdue = self._clock.now() - self.received.assignment.expires >= self._grace
-        return self._passes.state(entry) == "open" and not (overdue and entry.until is None)
+        return self._passes.state(entry) == "open"
 
-    def _fail(self, entry: Entry, reason: str) -> None:
-        log.error("service %s %s: %s", entry.name, entry.version, reason)
-        self._retries.note(entry, reason)
+    def _save(self) -> str | None:
+        try:
+            self._journal.save(self._state)
+        except OSError as error:
+            return _FLASH.format(error.strerror or error)
+        return None
 
-    def _ended_well(self, entry: Entry) -> None:
-        self._state.running[entry.name] = entry
-        self._retries.forget(entry.name)
-
-    # -- time
-
-    def _look_again(self) -> None:
-        """Settle again when an entry's time begins or ends."""
-        if self._timer:
-            self._timer.cancel()
-        if not self.received:
-            return
-        entries = self.received.assignment.services
-
-        def changed() -> bool:
-            return {e.name for e in entries if self._may_run(e)} != self._settled
-
-        def look() -> None:
-            if self._clock.monotonic() - self._saved_at >= self.SAVE:
-                self._save_passes()
-            if self._retries.wait() == 0.0 or changed():
-                self.settle()
-            else:
-                self._look_again()
-
-        change = self._passes.next_change(entries)
-        overdue = self.received.assignment.expires + self._grace - self._clock.now()
-        waits = [self.SAVE, self._retries.wait(), overdue if overdue > 0 else None, 0 if changed() else None]
-        if change is not None:
-            waits += [change, self.LOOK]  # the clock may be set meanwhile
-        self._timer = self._loop.after(min(wait for wait in waits if wait is not None), look)
-
-    def _end_passes(self) -> None:
-        """While a settle waits for one service, the passes of the others end on time all the same."""
-        entries = self.received.assignment.services if self.received else ()
-        running = self._services.versions()
-        for entry in entries:
-            if entry.name in running and self._passes.state(entry) == "ended":
-                self._services.stop(entry.name, lambda error: None)
-        wait = self._passes.next_change(entries)
-        # The settle itself may bring another assignment.
-        self._ends = self._loop.after(1.0 if wait is None else min(wait, 1.0), self._end_passes)
-
-    def _save_passes(self) -> None:
-        self._saved_at = self._clock.monotonic()
-        if self.received:
+    def _save_passes(self, *, now: bool = False) -> None:
+        """Where one has begun or gone, and otherwise (unless `now`) once in a while: flash wears."""
+        left = self._passes.left(self._entries)
+        if now or left.keys() != self._saved or self._clock.monotonic() - self._saved_at >= self.SAVE:
+            self._saved, self._saved_at = left.keys(), self._clock.monotonic()
             try:
-                self._journal.save_passes(self._passes.left(self.received.assignment.services))
+                self._journal.save_passes(left)
             except OSError as error:
                 log.error("what passes have left could not be saved: %s", error)
 
+    # -- time
 
-def _line(name: str, version: str, state: str, since: float | None, error: str | None = None) -> dict:
-    """A service in a report. Of its words the last 2 kB go out, as one line of plain text."""
-    plain = error and "".join(c if c.isprintable() else " " for c in error[-2048:])
-    return {"name": name, "version": version, "state": state, "since": since, "error": plain}
+    def _look_later(self) -> None:
+        """Look again when an entry's time begins or ends, when a failed one is due, when a new one has stayed up."""
+        if self._timer:
+            self._timer.cancel()
+        due = self._due_in()
+        waits = [self._passes.next_look(self._entries), None if due is None else max(due, 1.0), self.SAVE]
+        wait = min(wait for wait in waits if wait is not None)
+        self._timer = self._loop.after(max(wait, 1.0) if self._busy else wait, self._look)
+
+    def _due_in(self) -> float | None:
+        """Seconds until a settle has something to do, but for the clock."""
+        if {e.name for e in self._entries if self._may_run(e)} != self._settled:
+            return 0.0
+        waits = [self._trials.retries.wait(self._settled - self._trials.under_way.keys()), self._trials.wait()]
+        if self._stuck:
+            waits.append(max(0.0, self._stuck_at + self.STOP_AGAIN - self._clock.monotonic()))
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    def _look(self) -> None:
+        self._save_passes()
+        if self._busy:  # with the package manager, which may wait for another; passes end on time all the same
+            over = {e.name for e in self._entries if self._passes.state(e) == "ended"} & self._services.listing().keys()
+            self._trials.drop(over)
+            for name in over:
+                self._services.stop(name, lambda error: None)
+        elif self._due_in() == 0.0:
+            self.settle()
+            return
+        self._look_later()

@@ -15,8 +15,11 @@ class Procd(Protocol):
     def delete(self, name: str, done: Callable[[str | None], None]) -> None:
         """End it; a service that is not there is no error."""
 
-    def list(self, done: Callable[[dict[str, dict]], None]) -> None:
-        """The running instance of each of our procd services by its name: `{"running", "env", "exit_code", ...}`."""
+    def list(self, done: Callable[[dict[str, dict] | None], None]) -> None:
+        """The instance of each of our procd services by its name: `{"running", "pid", "env", "exit_code", ...}`.
+
+        None where procd does not answer.
+        """
 
 
 class Owners(Protocol):

@@ -8,38 +8,27 @@ that comes back after a crash adopts the services that never stopped.
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from isdf.errors import InvalidError, IsdfError, NotFoundError, NotPermittedError, UnavailableError
 from isdf.loop import Loop, Timer
 from isdf.model import parse_name
 
+from . import census
+from .instance import PREFIX, has_user, instance
+from .notes import Notes, Service
+from .output import LastWords
 from .ports import Owners, Procd
 
 log = logging.getLogger(__name__)
 
 Done = Callable[[str | None], None]
-PREFIX = "isdf-service-"
+Words = Callable[[tuple[int | None, str | None]], None]
+_ANEW, _STOPPED = "it was asked for anew", "it was stopped"
 _LOG = "what it said is in the router's log (logread)"
-
-
-@dataclass(slots=True)
-class Service:
-    """A service on this router. `state`: starting, running, failed, or stopped (by the customer)."""
-
-    name: str
-    version: str
-    config: dict
-    revision: int = 1
-    state: str = "starting"
-    since: float = field(default_factory=time.time)
-    error: str | None = None
 
 
 class Supervisor:
@@ -50,68 +39,73 @@ class Supervisor:
         ready_timeout: float,
     ) -> None:  # fmt: skip
         self._procd, self._owners, self._loop = procd, owners, loop
-        self._folder, self._notes, self._ubus, self._passwd = folder, notes, ubus, passwd
+        self._folder, self._ubus, self._passwd = folder, ubus, passwd
+        self._notes, self._words = Notes(notes), LastWords(procd, loop)
         self._ready_timeout = ready_timeout
         self._services: dict[str, Service] = {}
         self._waiting: dict[str, tuple[Done, Timer]] = {}  # a start or a new configuration that is not ready yet
         self._polls: dict[str, Callable[[dict], None]] = {}  # a service that waits for its next configuration
+        self._asking: dict[str, int] = {}  # how many questions to procd are under way
+        self._adopted = False
         self.on_failure: Callable[[str, str], None] = lambda name, error: None  # a running service was given up
 
     # -- what delivery asks for
 
     def versions(self) -> dict[str, str]:
         """Name and version of each service that was started and not stopped since."""
-        return {s.name: s.version for s in self._services.values()}
+        return {s.name: s.version for s in self._services.values() if s.state != "stopped"}
 
     def start(self, name: str, version: str, config: dict, done: Done) -> None:
-        """Start `name`, or exchange its process where another version runs; `done(None)` when it is ready."""
+        """Start `name`, or exchange its process where one runs; `done(None)` when it is ready."""
         before = self._services.get(name)
         service = Service(name, version, config, revision=before.revision + 1 if before else 1)
         self._polls.pop(name, None)  # of a process that is exchanged now
+        self._words.begin(name)
         self._services[name] = service
         self._owners.begin(name)
         self._expect_ready(service, done)
         self._save()
-        if not self._has_user(name):
-            # procd passes over a user that does not exist, and runs the process as root.
+        if not has_user(name, self._passwd):
+            # The process would be root's.
             self._not_ready(name, f"its user isdf-{name} is not in {self._passwd}; install its package again")
             return
-        self._procd.set(PREFIX + name, self._instance(service), lambda error: error and self._not_ready(name, error))
+        description = instance(name, version, service.revision, folder=self._folder, ubus=self._ubus)
+        asked = self._ask(name, lambda error: error and self._not_ready(name, error))
+        self._procd.set(PREFIX + name, description, asked)
 
     def reconfigure(self, name: str, config: dict, done: Done) -> None:
-        """Hand a running service another configuration; where it cannot take it, the one before is handed again."""
+        """Hand a running service another configuration; where it cannot take it, the last good one is handed again."""
         service = self._known(name)
-        if service.state == "failed":  # nothing else would start it
+        if service.state != "running":
             self.start(name, service.version, config, done)
             return
-        if service.state != "running":  # it takes the configuration when it starts
-            service.config, service.revision = config, service.revision + 1
-            self._save()
-            done(None)
-            return
-        before = service.config
 
         def finished(error: str | None) -> None:
-            if error:
-                self._deliver(service, before)
-                service.state = "running"
+            if error and service.state == "running" and error not in (_ANEW, _STOPPED):
+                self._deliver(service, service.good)
             done(error)
 
-        self._deliver(service, config)
         self._expect_ready(service, finished)
+        self._deliver(service, config)
 
     def stop(self, name: str, done: Done) -> None:
         """End `name` and all that it has on the line."""
         self._services.pop(name, None)
-        self._finish(name, "it was stopped")
-        self._save()
+        self._end(name, done)
 
-        def ended(error: str | None) -> None:
-            self._owners.withdraw(name)
-            done(error)
+    def hold(self, name: str, version: str, config: dict, done: Done) -> None:
+        """The customer stopped `name`: it ends, and is known as stopped."""
+        before = self._services.get(name)
+        service = self._services[name] = Service(
+            name, version, config, revision=before.revision + 1 if before else 1, state="stopped"
+        )
+        if before and before.state == "stopped":
+            service.since = before.since
+        self._end(name, done)
 
-        # Also where it is not known: an agent that lost its notes must not leave a process behind.
-        self._procd.delete(PREFIX + name, ended)
+    def last_words(self, name: str, done: Words) -> None:
+        """How the process of `name` ended since its start (None: it did not), and the last that it printed."""
+        self._words.of(name, done)
 
     # -- what a service says, over the bus
 
@@ -137,7 +131,7 @@ class Supervisor:
         self._owners.ready(name)
         if service.state in ("starting", "failed"):  # late is not never: it was not ended
             service.state, service.since = "running", time.time()
-        service.error = None
+        service.error, service.good = None, service.config
         self._save()
         self._finish(name, None)
 
@@ -159,104 +153,72 @@ class Supervisor:
 
     # -- what procd says
 
-    def exited(self, name: str, exit_code: int, given_up: bool) -> None:
+    def exited(self, name: str, exit_code: int, given_up: bool, pid: int | None = None) -> None:
         """A process of `name` ended by itself; `given_up`: procd does not start it again."""
         service = self._services.get(name)
-        if service is None:
+        if service is None or service.state == "stopped":
             return
+        self._words.ended(name, exit_code, pid)
         how = f"ended with status {exit_code}" if exit_code < 128 else f"was ended by signal {exit_code - 128}"
-        service.error = service.error or f"the process {how}; {_LOG}"
         log.warning("service %s %s%s", name, how, ", and again and again; procd gave it up" if given_up else "")
-        self._polls.pop(name, None)
-        if not given_up:
-            return
-        if name in self._waiting:
-            self._not_ready(name, service.error)
-        if service.state != "running":  # who started it was told, and may be on the way back to another version
-            return
-        service.state = "failed"
-        self._owners.withdraw(name)
-        self._save()
-        self.on_failure(name, service.error)
+        self._gone(service, f"the process {how}; {_LOG}", given_up)
 
-    # -- what people ask for
+    def reconcile(self) -> None:
+        """procd's notifications may have been lost: believe its list.
+
+        What was asked of procd and is not answered yet is as it will be, not as the list says.
+        """
+        if not self._adopted:
+            return
+        sure = {name: s for name, s in self._services.items() if name not in self._asking}
+
+        def listed(instances: dict[str, dict] | None) -> None:
+            if instances is None:
+                return  # it went again, and comes again
+            still = [s for n, s in sure.items() if self._services.get(n) is s and n not in self._asking]
+            for service, status in list(census.dead(still, instances)):
+                if status is None:
+                    self._gone(service, "procd does not run it any more", given_up=True)
+                else:
+                    self.exited(service.name, status, given_up=True)
+            self._end_surplus(instances)
+
+        self._procd.list(listed)
+
+    # -- what people see
 
     def listing(self) -> dict[str, dict]:
         """Each service with its state, for `status` and the report."""
         keys = ("version", "state", "since", "error", "revision")
         return {s.name: {k: getattr(s, k) for k in keys} for s in self._services.values()}
 
-    def hold(self, name: str, done: Done) -> None:
-        """The customer stops `name`; it stays installed, and `release` starts it again."""
-        service = self._known(name)
-        self._finish(name, "it was stopped")
-        service.state, service.since = "stopped", time.time()
-        self._save()
-
-        def ended(error: str | None) -> None:
-            self._owners.withdraw(name)
-            done(error)
-
-        self._procd.delete(PREFIX + name, ended)
-
-    def release(self, name: str, done: Done) -> None:
-        """The inverse of `hold`; also another try for a service that failed."""
-        service = self._known(name)
-        if service.state in ("running", "starting"):
-            done(None)
-        else:
-            self.start(name, service.version, service.config, done)
-
     # -- the agent's own restart
 
     def adopt(self, done: Callable[[], None]) -> None:
-        """After a restart of the agent: services noted as running that procd still runs go on untouched."""
-        noted = self._load()
+        """After a restart of the agent: services noted as running that procd still runs go on untouched.
 
-        def listed(instances: dict[str, dict]) -> None:
+        Where procd does not answer the notes are believed; it will be asked again when it is back.
+        """
+        noted = self._notes.load()
+
+        def listed(instances: dict[str, dict] | None) -> None:
             for service in noted:
-                instance = instances.get(PREFIX + service.name, {})
-                runs = instance.get("running") and instance.get("env", {}).get("ISDF_VERSION") == service.version
-                if service.state in ("stopped", "failed"):
-                    self._services[service.name] = service
-                elif runs:
+                found = (instances or {}).get(PREFIX + service.name, {})
+                runs = found.get("running") and found.get("env", {}).get("ISDF_VERSION") == service.version
+                if instances is None or runs or service.state in ("stopped", "failed"):
                     self._services[service.name] = service
                     if service.state == "starting":
                         self._expect_ready(service, lambda error: None)
                 else:
                     log.info("service %s does not run any more; it is started again", service.name)
             self._save()
+            self._adopted = True
+            self._end_surplus(instances or {})
             done()
 
         self._procd.list(listed)
 
     # -- inside
-
-    def _instance(self, service: Service) -> dict:
-        # Where the package put our modules, which is not among Python's own folders.
-        path = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
-        own = {"ISDF_VERSION": service.version, "UBUS_SOCKET": str(self._ubus), "PYTHONDONTWRITEBYTECODE": "1"}
-        # procd leaves a process alone whose description is the same: one that hangs would never be exchanged.
-        own["ISDF_START"] = str(service.revision)
-        return {
-            "command": ["/usr/bin/python3", "-m", "isdf.sdk", str(self._folder / service.name)],
-            "user": f"isdf-{service.name}",
-            "group": "isdf",
-            "respawn": ["300", "2", "4"],
-            "env": own | path,
-            "stdout": True,
-            "stderr": True,
-            "no_new_privs": True,
-            "term_timeout": 2,  # seconds; the agent cleans up after it, and its successor waits for its end
-        }
-
-    def _has_user(self, name: str) -> bool:
-        try:
-            lines = self._passwd.read_text(errors="replace").splitlines()
-        except OSError:
-            return False
-        users = {fields[0]: fields[2] for line in lines if len(fields := line.split(":")) > 2}
-        return users.get(f"isdf-{name}", "0") not in ("", "0")
 
     def _known(self, name: str) -> Service:
         if name not in self._services:
@@ -270,8 +232,54 @@ class Supervisor:
             self._owners.begin(service.name)
             poll({"revision": service.revision, "config": service.config})
 
+    def _end(self, name: str, done: Done) -> None:
+        self._polls.pop(name, None)
+        self._finish(name, _STOPPED)
+        self._save()
+
+        def ended(error: str | None) -> None:
+            if name not in self._services or self._services[name].state == "stopped":
+                self._owners.withdraw(name)
+            done(error)
+
+        # Also where it is not known: an agent that lost its notes must not leave a process behind.
+        self._procd.delete(PREFIX + name, self._ask(name, ended))
+
+    def _end_surplus(self, instances: dict[str, dict]) -> None:
+        known = {name for name, service in self._services.items() if service.state != "stopped"}
+        for name in census.surplus(instances, known | self._asking.keys()):
+            log.warning("service %s should not run any more; it is ended", name)
+            self._procd.delete(PREFIX + name, self._ask(name, lambda error: None))
+
+    def _ask(self, name: str, done: Done) -> Done:
+        """Count a question to procd until `done` has its answer."""
+        self._asking[name] = self._asking.get(name, 0) + 1
+
+        def answered(error: str | None) -> None:
+            self._asking[name] -= 1
+            if not self._asking[name]:
+                del self._asking[name]
+            done(error)
+
+        return answered
+
+    def _gone(self, service: Service, error: str, given_up: bool) -> None:
+        name = service.name
+        service.error = service.error or error
+        self._polls.pop(name, None)
+        if not given_up:
+            return
+        was = service.state
+        service.state = "failed"
+        if name in self._waiting:  # who waits is told, and what it had before is there again until something follows
+            self._not_ready(name, service.error)
+        elif was == "running":
+            self._owners.withdraw(name)
+            self._save()
+            self.on_failure(name, service.error)
+
     def _expect_ready(self, service: Service, done: Done) -> None:
-        self._finish(service.name, "it was asked for anew")
+        self._finish(service.name, _ANEW)
         sentence = f"it did not call ready within {self._ready_timeout:g} s; {_LOG}"
         late = self._loop.after(self._ready_timeout, lambda: self._not_ready(service.name, service.error or sentence))
         self._waiting[service.name] = (done, late)
@@ -296,23 +304,7 @@ class Supervisor:
             done(error)
 
     def _save(self) -> None:
-        """A full tmpfs is logged, not raised: who fills it must not thereby keep a service from being ended."""
-        beside = self._notes.with_suffix(".new")
-        try:
-            self._notes.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(json.dumps([asdict(s) for s in self._services.values()]))
-            os.replace(beside, self._notes)
-        except OSError as error:
-            log.error("%s cannot be written (%s); a restart now would start services anew", self._notes, error)
-
-    def _load(self) -> list[Service]:
-        try:
-            return [Service(**note) for note in json.loads(self._notes.read_text())]
-        except FileNotFoundError:
-            return []
-        except (ValueError, TypeError) as error:
-            log.error("%s is not readable (%s); services are started anew", self._notes, error)
-            return []
+        self._notes.save(self._services.values())
 
 
 def parse_service_argument(value: object) -> str:
