@@ -82,10 +82,10 @@ class Home:
             self.path.mkdir(parents=True, exist_ok=True)
             with closing(Storage(database or self._sqlite)) as store:
                 store.create()
-            # Last, because it is what makes the folder a home.
-            line = DATABASE if database is None else yaml.safe_dump({"database": database}, width=2000).strip()
             self.keyring.folder.mkdir(mode=0o700)
             rotation.begin(self.keyring, authority)
+            # Last, because it is what makes the folder a home.
+            line = DATABASE if database is None else yaml.safe_dump({"database": database}, width=2000).strip()
             signing.write_new(self.config_file, TEMPLATE.format(url=url, database=line), 0o600)
         except FileExistsError as error:
             raise InvalidError(f"{error.filename} exists already; choose another folder with --home") from None

@@ -168,14 +168,14 @@ class Storage:
         if self.is_sqlite:
             os.close(os.open(self.file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         with self._translated():
+            if sa.inspect(self._engine).has_table(device.name):
+                raise InvalidError(f"the database {self.url!r} has a manager's tables already; name an empty one")
             schema.create_all(self._engine)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A transaction that sees one state of the database and changes nothing."""
         with self._translated(), self._engine.connect() as connection:
-            if sa.inspect(self._engine).has_table(device.name):
-                raise InvalidError(f"the database {self.url!r} has a manager's tables already; name an empty one")
             yield connection
 
     @contextmanager
@@ -202,6 +202,7 @@ class Storage:
         except sa.exc.IntegrityError:
             raise ConflictError("somebody else changed the same thing at this moment; try again") from None
         except (sa.exc.DatabaseError, sqlite3.Error) as error:
+            said = " ".join(str(getattr(error, "orig", error)).split())
             raise FailedError(
                 f"the database {self.url.render_as_string()} cannot be used: {said}; "
                 + ("check the folder (--home), its disk and its owner" if self.is_sqlite else "check that it runs")
@@ -219,4 +220,3 @@ def _prepare_sqlite(engine: sa.Engine, synchronous: str) -> None:
     def began(connection: sa.Connection) -> None:
         writing = connection.get_execution_options().get("isdf_write")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-            said = " ".join(str(getattr(error, "orig", error)).split())
