@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import yaml
 
 from isdf import wire
 from isdf.errors import NotFoundError, from_dict
-from isdf_manager import app, authentication
+from isdf_manager import app, authentication, metrics, reports
 from isdf_manager.accesslog import masked
 
 API = yaml.safe_load((Path(__file__).parents[2] / "docs/reference/manager-api.yaml").read_text())
@@ -135,9 +136,26 @@ def test_a_body_is_read_only_of_a_genuine_request_and_must_be_the_one_that_was_s
 
 
 def test_a_request_is_taken_once(router):
-    assert router.request("GET", path(router), nonce="n" * 16).status_code == 200
-    assert router.request("GET", path(router), nonce="n" * 16).status_code == 401
-    assert router.request("GET", path(router), nonce="m" * 16).status_code == 200
+    now = int(time.time())
+    assert router.request("GET", path(router), time=now, nonce="n" * 16).status_code == 200
+    assert router.request("GET", path(router), time=now, nonce="n" * 16).status_code == 401
+    assert router.request("GET", path(router), time=now, nonce="m" * 16).status_code == 200
+
+
+def test_no_request_is_taken_again_by_the_next_process(router, manager):
+    now = int(time.time())
+    assert router.request("GET", path(router), time=now, nonce="n" * 16).status_code == 200
+    while int(time.time()) == now:
+        time.sleep(0.01)  # until the second is over that a restart takes at the least
+    router.client = manager.client()
+    assert router.request("GET", path(router), time=now, nonce="n" * 16).json["type"] == "clock-skew"
+    assert router.request("GET", path(router)).status_code == 200
+
+
+def test_a_time_may_be_old_but_hardly_ahead(router, manager):
+    router.client = manager.client(uptime=1000)
+    for off, answer in ((-301, 401), (-299, 200), (0, 200), (1, 200), (4, 401)):
+        assert router.request("GET", path(router), time=int(time.time()) + off).status_code == answer
 
 
 def test_a_clock_that_is_wrong_is_told_to_who_can_sign_alone(router):
@@ -215,18 +233,33 @@ def test_the_secret_of_a_feed_is_in_no_log(router, manager):
 def test_health_metrics_and_what_is_not_there(router):
     router.report()
     assert router.get("/health").json == {"status": "ok"}
-    lines = router.get("/metrics").text.splitlines()
-    assert {"isdf_devices 1", "isdf_pulls_total 1", "isdf_reports_total 1", "isdf_failures_total 0"} <= set(lines)
-    assert 'isdf_orders{state="active"} 1' in lines
+    assert router.get("/metrics").json["type"] == "not-found"
     assert router.get("/nothing").json["type"] == "not-found"
     wrong = router.request("DELETE", "/health")
     assert (wrong.status_code, wrong.json["type"]) == (405, "method-not-allowed")
     assert set(wrong.headers["Allow"].split(", ")) == {"GET", "HEAD"}
 
 
+def test_metrics_are_for_who_has_the_token(router, manager, monkeypatch):
+    manager.configure(metrics_token="a-secret-of-16-or-more")
+    router.client = manager.client()
+    router.request("GET", path(router))
+    router.report()
+    for wrong in ({}, {"Authorization": "Bearer "}, {"Authorization": "Bearer a-secret-of-16"}):
+        assert router.get("/metrics", headers=wrong).status_code == 404
+    token = {"Authorization": "Bearer a-secret-of-16-or-more"}
+    lines = router.get("/metrics", headers=token).text.splitlines()
+    assert {"isdf_devices 1", "isdf_devices_seen 1", "isdf_failures_total 0"} < set(lines)
+    assert 'isdf_orders{state="active"} 1' in lines
+    assert 'isdf_requests_total{endpoint="assignment",status="200"} 1' in lines
+    assert 'isdf_requests_total{endpoint="metrics",status="404"} 3' in lines
+    monkeypatch.setattr(metrics, "_stored", None)  # the tables are long: they are not looked at each time
+    assert 'isdf_requests_total{endpoint="metrics",status="200"} 1' in router.get("/metrics", headers=token).text
+
+
 def test_an_error_of_ours_is_a_problem_without_its_reason(router, manager, monkeypatch):
-    monkeypatch.setattr(app.metrics, "render", lambda *_: 1 / 0)
-    answer = router.get("/metrics")
+    monkeypatch.setattr(reports, "parse", lambda *_: 1 / 0)
+    answer = router.report()
     assert (answer.status_code, answer.json["type"]) == (500, "failed")
     assert "division" not in answer.text
 

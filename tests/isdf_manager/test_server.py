@@ -1,5 +1,6 @@
 """`serve` and its clients: slow ones, many, huge ones; a normal signed request is answered within a second."""
 
+import itertools
 import resource
 import signal
 import socket
@@ -17,6 +18,7 @@ from simulated_router import Router
 pytestmark = pytest.mark.system
 MANY, IDLE = 200, 2000
 WITHIN = 1.0  # second for a normal request
+NUMBERS = itertools.count(1)
 REPORT = "/device/home1/report"
 
 
@@ -31,11 +33,22 @@ def served(tmp_path_factory):
     made.stop()
 
 
-@pytest.fixture(scope="module")
-def router(served):
-    made = Router(served("device", "add", "home1"), served.http)
-    made.pull()
-    return made
+@pytest.fixture
+def enrolled(served):
+    """Makes a router that has pulled."""
+
+    def make():
+        made = Router(served("device", "add", f"home{next(NUMBERS)}"), served.http)
+        made.pull()
+        return made
+
+    return make
+
+
+@pytest.fixture
+def router(enrolled):
+    """One that behaves."""
+    return enrolled()
 
 
 class Crowd:
@@ -110,15 +123,16 @@ def test_bodies_that_nobody_signed(served, router):
         assert longest(router) < WITHIN
 
 
-def test_bodies_of_a_device_that_come_byte_by_byte(served, router):
+def test_bodies_of_a_device_that_come_byte_by_byte(served, router, enrolled):
     """They wait in half of the threads at most, and not for long."""
-    body = b'{"serial": 1, "applied": true}'
+    hostile, body = enrolled(), b'{"serial": 1, "applied": true}'
+    path = f"/device/{hostile.name}/report"
     with Crowd(served, MANY) as crowd:
         for number, connection in enumerate(crowd.connections):
             values = wire.content_digest(body), int(time.time()), f"nonce-{number:03}"
-            seal = wire.sign_request(wire.derive(router.key, "request"), "POST", REPORT, *values)
+            seal = wire.sign_request(wire.derive(hostile.key, "request"), "POST", path, *values)
             connection.sendall(
-                f"POST {REPORT} HTTP/1.1\r\nHost: m\r\nContent-Length: {len(body)}\r\nContent-Digest: {values[0]}\r\n"
+                f"POST {path} HTTP/1.1\r\nHost: m\r\nContent-Length: {len(body)}\r\nContent-Digest: {values[0]}\r\n"
                 f"Isdf-Time: {values[1]}\r\nIsdf-Nonce: {values[2]}\r\nIsdf-Signature: {seal}\r\n\r\n".encode()
             )
         crowd.drip(body)
@@ -126,7 +140,7 @@ def test_bodies_of_a_device_that_come_byte_by_byte(served, router):
         answers = {connection.recv(4096).split(b" ")[1] for connection in crowd.connections}
         assert answers <= {b"408", b"429", b"503"}
         assert b"408" in answers
-    wait_for(lambda: router.report().status_code == 204)
+    assert router.report().status_code == 204
 
 
 def test_connections_that_say_nothing(served, router):

@@ -5,6 +5,7 @@ What it answers is described in docs/reference/manager-api.yaml, which a test co
 
 from __future__ import annotations
 
+import hmac
 import json
 import logging
 import time
@@ -18,9 +19,10 @@ from werkzeug.routing import Map, Rule
 from isdf.errors import IsdfError, NotFoundError, RefusedError
 from isdf.formats import opkg_index
 
-from . import catalogue, enrolment, metrics, problems, publications, reports, storage
+from . import catalogue, enrolment, limits, metrics, problems, publications, reports, storage
 from .accesslog import AccessLog
-from .authentication import Authentication, feed_is_open
+from .authentication import Authentication, ClockError, feed_is_open
+from .contacts import Contacts
 from .home import Config, Home
 from .keyring import Keyring
 from .orders import Orders
@@ -44,14 +46,7 @@ ROUTES = Map(
     redirect_defaults=False,
 )
 _FOR_EVER = "private, max-age=604800, immutable"
-_PULLED = (  # made once, executed for each pull
-    storage.contact.update()
-    .where(storage.contact.c.device == sa.bindparam("name"))
-    .values(
-        time=sa.bindparam("now"), pulled_at=sa.bindparam("now"), address=sa.bindparam("address"),
-        pulled=sa.bindparam("serial"), pulls=storage.contact.c.pulls + 1,
-    )
-)  # fmt: skip
+_CHECKED = 1.0  # seconds that the database is believed to answer
 _TYPES = {"Packages": "text/plain; charset=utf-8", "Packages.gz": "application/gzip", "Packages.sig": "text/plain"}
 
 
@@ -60,48 +55,64 @@ class Application:
 
     def __init__(
         self, store: storage.Storage, lasting: storage.Storage, keyring: Keyring, published: publications.Publications,
-        authentication: Authentication, access_log: AccessLog, clock: Callable[[], float] = time.time,
+        authentication: Authentication, limited: limits.Limits, access_log: AccessLog,
+        metrics_token: str | None = None, clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         self._store, self._keyring, self._published, self._authentication = store, keyring, published, authentication
         self._lasting = lasting  # the same database, for what a power cut must not take
-        self._access_log, self._clock = access_log, clock
+        self._limits, self._access_log, self._clock = limited, access_log, clock
+        self.contacts, self.metrics = Contacts(store), metrics.Metrics(store, clock)
+        self._token = f"Bearer {metrics_token}".encode() if metrics_token else b""
+        self._checked = -_CHECKED
 
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
         begun = time.perf_counter()
+        environ["REMOTE_ADDR"] = self._authentication.address(environ)  # the router's, where a proxy is in front
         request = Request(environ)
         request.max_content_length = reports.MAX_SIZE
-        response = self._respond(request)
-        self._access_log.write(request, response, self._authentication.address(request), time.perf_counter() - begun)
+        endpoint, response, logged = self._respond(request)
+        self.metrics.answered(endpoint, response.status_code)
+        self._access_log.write(request, response, time.perf_counter() - begun, logged)
         return response(environ, start_response)
 
     def close(self) -> None:
         """At the end of the process that serves."""
+        self.contacts.stop()
         self._store.close()
         self._lasting.close()
 
-    def _respond(self, request: Request) -> Response:
+    def _respond(self, request: Request) -> tuple[str, Response, bool]:
+        """The endpoint, its answer, and whether that shall be logged: who is refused without end shall not fill it."""
+        endpoint = "none"
         try:
             endpoint, values = ROUTES.bind_to_environ(request.environ).match()
-            return getattr(self, f"_{endpoint}")(request, **values)
-        except HTTPException as error:
-            return problems.of_http(error)
-        except RefusedError as error:
-            return problems.of_error(error)
+            return endpoint, getattr(self, f"_{endpoint}")(request, **values), True
+        except (ClockError, problems.BusyError) as error:
+            return endpoint, problems.of_error(error), True
+        except (HTTPException, RefusedError) as error:
+            logged = not self._limits.refused.take(limits.prefix(request.remote_addr))
+            answer = problems.of_http(error) if isinstance(error, HTTPException) else problems.of_error(error)
+            return endpoint, answer, logged
         except IsdfError as error:
             log.error("a request failed: %s", error)  # names the database, which is nobody's business outside
         except Exception:
             log.exception("a request failed")  # without its path, which may hold a secret
-        return problems.problem(500, "failed", "The manager failed", "an error of the manager; its log tells more")
+        answer = problems.problem(500, "failed", "The manager failed", "an error of the manager; its log tells more")
+        return endpoint, answer, True
 
     def _health(self, request: Request) -> Response:
-        with self._store.read() as connection:
-            connection.execute(sa.select(1))
+        if time.monotonic() - self._checked >= _CHECKED:
+            with self._store.read() as connection:
+                connection.execute(sa.select(1))
+            self._checked = time.monotonic()
         return _json({"status": "ok"})
 
     def _metrics(self, request: Request) -> Response:
-        with self._store.read() as connection:
-            text = metrics.render(connection, self._clock())
-        return Response(text, content_type="text/plain; version=0.0.4; charset=utf-8")
+        if not self._token or not hmac.compare_digest(request.headers.get("Authorization", "").encode(), self._token):
+            raise NotFoundError(
+                "the metrics are for who sends 'Authorization: Bearer' and metrics_token of manager.yaml"
+            )
+        return Response(self.metrics.render(), content_type="text/plain; version=0.0.4; charset=utf-8")
 
     def _keys(self, request: Request) -> Response:
         """The keys statement: read from its file, and only when that has changed."""
@@ -113,16 +124,19 @@ class Application:
 
     def _enroll(self, request: Request) -> Response:
         """Bind the key of a new router to the device of its claim code; a code that is not good costs no write."""
+        limits.take(self._limits.enrolments, limits.prefix(request.remote_addr))
         request.max_content_length = enrolment.MAX_SIZE
         token, key = enrolment.parse(request.get_data())
         with self._store.read() as connection:
             enrolment.check(connection, token, key)
         with self._lasting.write() as connection:
-            row = enrolment.enroll(connection, token, key, self._clock(), self._authentication.address(request))
+            row = enrolment.enroll(connection, token, key, self._clock(), request.remote_addr)
         return _json(enrolment.answer(row))
 
     def _feed(self, request: Request, device: str, secret: str, name: str, index: str | None = None) -> Response:
         """A file of the newest publication, or of the one whose `Packages` has the SHA-256 `index`."""
+        if wait := self._limits.refused.wait(limits.prefix(request.remote_addr)):
+            raise limits.TooManyError(wait)
         table = storage.publication
         query = sa.select(table).where(table.c.device == device).order_by(table.c.serial.desc()).limit(1)
         if index is not None:
@@ -132,6 +146,7 @@ class Application:
             data = _file(connection, row, name) if row else None
         if data is None:
             raise NotFoundError("there is no such feed or file; a router's feed is at /feed/DEVICE/SECRET/Packages")
+        limits.take(self._limits.files, device)
         response = Response(data, content_type=_TYPES.get(name, "application/octet-stream"))
         response.add_etag()
         response.headers["Cache-Control"] = "private, no-cache" if index is None else _FOR_EVER
@@ -139,24 +154,29 @@ class Application:
 
     def _assignment(self, request: Request, device: str) -> Response:
         """The signed assignment, made anew where it is out of date; the router's pull is written down."""
-        self._authentication.signed(request, device)
-        now, address = self._clock(), self._authentication.address(request)
-        with self._store.write() as connection:
-            self._published.renewed(connection, device, now)
-            served = publications.newest(connection, device)
-            connection.execute(_PULLED, {"name": device, "now": now, "address": address, "serial": served.serial})
-        response = Response(served.assignment, content_type="application/octet-stream")
+        found = self._authentication.signed(request, device)
+        now = self._clock()
+        served = found.served
+        if served is None or self._published.is_due(found.renew_at, found.signer, now):
+            with self._store.write() as connection:
+                self._published.renewed(connection, device, now)
+                served = publications.newest(connection, device)
+        if served.etag in request.headers.get("If-None-Match", ""):
+            response = Response(status=304)
+        else:
+            response = Response(served.assignment, content_type="application/octet-stream")
         response.set_etag(served.etag)
         response.headers["Isdf-Keys"] = str(self._keyring.statement.keys.version)
         response.headers["Cache-Control"] = "no-store"
-        return response.make_conditional(request)
+        self.contacts.pulled(device, served.serial, request.remote_addr, now)
+        return response
 
     def _report(self, request: Request, device: str) -> Response:
         """What the router says that it runs."""
         self._authentication.signed(request, device)
         report = reports.parse(self._authentication.body(request))
         with self._store.write() as connection:
-            reports.store(connection, device, report, self._authentication.address(request), self._clock())
+            reports.store(connection, device, report, request.remote_addr, self._clock())
         return Response(status=204)
 
 
@@ -178,9 +198,11 @@ def make(home: Home, config: Config, access_log: AccessLog | None = None) -> tup
     """The application and the schedule of a process that serves `home`; it needs the assignment key alone."""
     store = home.storage(config, durable=False)
     published = publications.Publications(lambda: home.keyring.assignment)
-    authentication = Authentication(store, config.trusted_proxies)
+    limited = limits.Limits()
+    authentication = Authentication(store, limited, config.trusted_proxies)
     orders = Orders(store, published, config.provision, "serve")
     application = Application(
-        store, home.storage(config), home.keyring, published, authentication, access_log or AccessLog()
-    )
+        store, home.storage(config), home.keyring, published, authentication, limited, access_log or AccessLog(),
+        config.metrics_token,
+    )  # fmt: skip
     return application, Schedule(orders.settling)

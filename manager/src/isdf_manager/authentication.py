@@ -3,6 +3,9 @@
 A device that is not known and a signature that does not fit get the same answer after the same work, so that nobody
 learns names by asking. Only after the signature is good does the time matter: a router without a clock is told the
 manager's (`ClockError`) and may sign again.
+
+A request is taken once: its signature is remembered for as long as its time is good. So a request that is older than
+this process is not taken, for it may have been taken by the one before.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from werkzeug import Request
@@ -21,14 +26,31 @@ from werkzeug import Request
 from isdf import wire
 from isdf.errors import RefusedError
 
-from . import storage
+from . import limits, storage
+from .problems import BusyError
+from .publications import Served
 
-WINDOW = 300  # seconds that a request's time may be off
+WINDOW = 300  # seconds that a request may be old
+AHEAD = 2  # and that its time may be ahead: less than a restart takes
 _NOBODY = secrets.token_bytes(32)
-_MAX_NONCES = 200_000
-# Made once: putting a statement together costs as much as executing it.
-_KEY = sa.select(storage.device.c.device_key).where(storage.device.c.name == sa.bindparam("name"))
+_MOST = 1_000_000  # requests that are remembered; 556 a second make 170,000
+_MOST_KNOWN = 200_000
 _SECRETS = sa.select(storage.publication.c.feed).where(storage.publication.c.device == sa.bindparam("name")).distinct()
+_DEVICE = (
+    sa.select(
+        storage.device.c.device_key, storage.device.c.serial, storage.device.c.renew_at, storage.device.c.signer,
+        storage.publication.c.etag, storage.publication.c.assignment,
+    )
+    .outerjoin_from(
+        storage.device,
+        storage.publication,
+        sa.and_(
+            storage.publication.c.device == storage.device.c.name,
+            storage.publication.c.serial == storage.device.c.serial,
+        ),
+    )
+    .where(storage.device.c.name == sa.bindparam("name"))
+)  # fmt: skip
 
 
 class UnauthorizedError(RefusedError):
@@ -43,50 +65,104 @@ class ClockError(RefusedError):
     slug, title = "clock-skew", "The time of the request is not the manager's"
 
 
-class Nonces:
-    """The nonces of genuine requests that could be sent again: each is taken once within the window."""
+class Device(NamedTuple):
+    """What the database has of a device that asks; `etag` and `assignment` are of the publication `serial`."""
+
+    device_key: str | None
+    serial: int
+    renew_at: float
+    signer: str
+    etag: str | None
+    assignment: bytes | None
+
+    @property
+    def served(self) -> Served | None:
+        """Its newest publication, where it has one."""
+        return None if self.etag is None else Served(self.serial, self.etag, self.assignment)
+
+
+class Taken:
+    """The requests that were taken, by their signatures, in a set for each minute of their times."""
 
     def __init__(self) -> None:
-        self._seen: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._minutes: dict[int, set[bytes]] = {}
         self._lock = threading.Lock()
 
-    def take(self, device: str, nonce: str, now: float) -> bool:
-        """False when it was taken before."""
+    def take(self, stamp: int, signature: str, now: float) -> bool:
+        """False when it was taken before. `BusyError` rather than to forget one whose time is still good."""
         with self._lock:
-            while self._seen and (next(iter(self._seen.values())) < now or len(self._seen) >= _MAX_NONCES):
-                self._seen.popitem(last=False)
-            if (device, nonce) in self._seen:
+            for minute in [m for m in self._minutes if (m + 1) * 60 < now - WINDOW]:
+                del self._minutes[minute]
+            if sum(map(len, self._minutes.values())) >= _MOST:
+                raise BusyError("the manager has taken too many requests in the last minutes; try again later")
+            seals, seal = self._minutes.setdefault(stamp // 60, set()), bytes.fromhex(signature)[:16]
+            if seal in seals:
                 return False
-            self._seen[device, nonce] = now + 2 * WINDOW
+            seals.add(seal)
             return True
+
+
+class Known:
+    """The keys that were good last, of the devices that asked last: what is enough to tell a forged request."""
+
+    def __init__(self) -> None:
+        self._keys: OrderedDict[str, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, device: str) -> bytes | None:
+        return self._keys.get(device)
+
+    def put(self, device: str, key: bytes) -> None:
+        with self._lock:
+            self._keys[device] = key
+            self._keys.move_to_end(device)
+            if len(self._keys) > _MOST_KNOWN:
+                self._keys.popitem(last=False)
 
 
 class Authentication:
     """Checks requests against the keys in the database; shared by the threads of a server."""
 
-    def __init__(self, store: storage.Storage, proxies: tuple = (), clock: Callable[[], float] = time.time) -> None:
-        self._store, self._proxies, self._clock = store, proxies, clock
-        self._nonces = Nonces()
+    def __init__(
+        self, store: storage.Storage, limited: limits.Limits, proxies: tuple = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        self._limits, self._proxies, self._clock = limited, proxies, clock
+        self._device = store.prepare(_DEVICE)
+        self._taken, self._known = Taken(), Known()
+        self._begun = time.monotonic()
 
-    def signed(self, request: Request, device: str) -> None:
-        """Raise `UnauthorizedError` or `ClockError` unless `device` signed `request`, now, and for the first time.
+    def signed(self, request: Request, device: str) -> Device:
+        """`device`, which signed `request`, now, and for the first time; the body is not read for it.
 
-        The body is not read for it.
+        Raises `UnauthorizedError`, `ClockError` or `TooManyError`.
         """
-        with self._store.read() as connection:
-            found = connection.execute(_KEY, {"name": device}).scalar()
-        key = wire.derive(bytes.fromhex(found) if found else _NOBODY, "request")
         path = request.path + (f"?{request.query_string.decode('latin-1')}" if request.query_string else "")
         stamp, nonce, signature = (request.headers.get(f"Isdf-{h}", "") for h in ("Time", "Nonce", "Signature"))
         digest = request.headers.get("Content-Digest", "")
-        genuine = wire.verify_request(key, request.method, path, digest, stamp, nonce, signature)
-        if not (genuine and found and stamp.isdecimal() and 8 <= len(nonce) <= 128):
+
+        def is_genuine(key: bytes) -> bool:
+            return wire.verify_request(key, request.method, path, digest, stamp, nonce, signature)
+
+        if wait := self._limits.refused.wait(limits.prefix(request.remote_addr or "")):
+            known = self._known.get(device)
+            if known is None or not is_genuine(known):
+                raise limits.TooManyError(wait)
+        row = self._device(name=device)
+        found = Device(*row) if row else None
+        key = wire.derive(bytes.fromhex(found.device_key) if found and found.device_key else _NOBODY, "request")
+        well_formed = stamp.isdecimal() and len(stamp) <= 12 and 8 <= len(nonce) <= 128
+        if not (is_genuine(key) and found and found.device_key and well_formed):
             raise UnauthorizedError("sign the request with the key of a device that this manager knows")
+        self._known.put(device, key)
+        limits.take(self._limits.requests, device)
         now = self._clock()
-        if abs(int(stamp) - now) > WINDOW:
+        life = min(WINDOW, time.monotonic() - self._begun)
+        if not int(now - life) <= int(stamp) <= now + AHEAD:
             raise ClockError(f"the request says {stamp}, here it is {int(now)}; sign it again with this time")
-        if not self._nonces.take(device, nonce, now):
+        if not self._taken.take(int(stamp), signature, now):
             raise UnauthorizedError("sign the request with the key of a device that this manager knows")
+        return found
 
     @staticmethod
     def body(request: Request) -> bytes:
@@ -96,10 +172,10 @@ class Authentication:
             raise UnauthorizedError("the body is not the one that was signed")
         return data
 
-    def address(self, request: Request) -> str:
+    def address(self, environ: dict) -> str:
         """The caller's address: X-Forwarded-For counts only as far as the proxies of the configuration wrote it."""
-        address = plain_address(request.environ.get("REMOTE_ADDR", ""))
-        forwarded = request.headers.get("X-Forwarded-For", "")
+        address = plain_address(environ.get("REMOTE_ADDR", ""))
+        forwarded = environ.get("HTTP_X_FORWARDED_FOR", "")
         for hop in reversed([h.strip() for h in forwarded.split(",") if h.strip()]):
             if not self._is_proxy(address):
                 break
@@ -120,6 +196,7 @@ def feed_is_open(connection: sa.Connection, device: str, secret: str) -> bool:
     return any(hmac.compare_digest(one.encode(), secret.encode()) for one in found or ["-" * 32]) and bool(found)
 
 
+@lru_cache(10_000)
 def plain_address(text: str) -> str:
     """An address without IPv4's form inside IPv6, which a socket for both families reports; "" for what is none."""
     try:

@@ -32,6 +32,7 @@ url: {url}                  # as the routers reach it; https: with a certificate
 # tls: none                 # a proxy in front has the certificate; or {{certificate: FILE, key: FILE}}
 listen: ["[::]:8080"]       # both IPv6 and IPv4
 threads: 16
+# metrics_token: a-long-secret
 # trusted_proxies: ["::1"]  # whose X-Forwarded-For is believed
 {database}
 # provision:                # what runs before a service is sold, and when its time is over
@@ -39,7 +40,7 @@ threads: 16
 #   vpn: {{url: "https://core.example/isdf", key: a-long-secret}}
 """
 DATABASE = "# database: postgresql+psycopg://isdf@/isdf"
-KEYS = {"url", "tls", "listen", "threads", "trusted_proxies", "database", "provision"}
+KEYS = {"url", "tls", "listen", "threads", "trusted_proxies", "metrics_token", "database", "provision"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Config:
     listen: tuple[str, ...] = ("[::]:8080",)
     threads: int = 16
     trusted_proxies: tuple = ()
+    metrics_token: str | None = None  # None: /metrics is not there
     database: str | None = None
     provision: dict[str, Hook] = field(default_factory=dict)
 
@@ -141,6 +143,7 @@ def parse_config(text: str, environment: dict, folder: Path) -> Config:
         listen=_texts("listen", values.get("listen", "[::]:8080")) or ("[::]:8080",),
         threads=_count("threads", values.get("threads", 16)),
         trusted_proxies=tuple(map(_network, _texts("trusted_proxies", values.get("trusted_proxies", ())))),
+        metrics_token=_token(values.get("metrics_token")),
         database=values.get("database"),
         provision=parse_hooks(values.get("provision") or {}, folder),
     )
@@ -183,6 +186,12 @@ def _texts(key: str, value: object) -> tuple[str, ...]:
 def _count(key: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1000:
         raise InvalidError(f"{key} is {value!r}; it takes a number from 1 to 1000")
+    return value
+
+
+def _token(value: object) -> str | None:
+    if value is not None and not (isinstance(value, str) and len(value) >= 16 and value.isascii()):
+        raise InvalidError("metrics_token is missing or short: who knows it sees the metrics (16 characters or more)")
     return value
 
 

@@ -49,6 +49,7 @@ class Server:
         application, schedule = app.make(self._home, self._config)
         gateway = Gateway(application, self._config.threads)
         schedule.start()
+        application.contacts.start()
         try:
             asyncio.run(self._serve(gateway))
         finally:

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
 from isdf.errors import ConflictError, FailedError, InvalidError
+
+_MAPPED = 2 << 30  # bytes of the database, of which a thread that reads maps what it touches
 
 schema = sa.MetaData()
 
@@ -155,6 +159,8 @@ class Storage:
         except (ImportError, sa.exc.ArgumentError) as error:
             raise InvalidError(f"database {self.url!r} in manager.yaml cannot be used: {error}") from None
         self._writing = self._engine.execution_options(isdf_write=True)
+        self._mine = threading.local()  # a connection for each thread that executes what is prepared
+        self._opened: list[sqlite3.Connection] = []
         if self.is_sqlite:
             _prepare_sqlite(self._engine, "FULL" if durable else "NORMAL")
 
@@ -184,6 +190,37 @@ class Storage:
         with self._translated(), self._writing.begin() as connection:
             yield connection
 
+    def prepare(self, statement: sa.Select) -> Callable[..., tuple | None]:
+        """`statement` as a function: its parameters by name give its first row, as the driver has it.
+
+        For what each request asks. On SQLite it takes 10 us, where a transaction of SQLAlchemy takes 150.
+        """
+        if not self.is_sqlite:
+
+            def execute(**values) -> tuple | None:
+                with self.read() as connection:
+                    return connection.execute(statement, values).first()
+
+            return execute
+        text = str(statement.compile(dialect=sqlite_dialect(paramstyle="named")))
+
+        def first(**values) -> tuple | None:
+            with self._translated():
+                connection = getattr(self._mine, "connection", None) or self._open()
+                return connection.execute(text, values).fetchone()
+
+        return first
+
+    def _open(self) -> sqlite3.Connection:
+        self._mine.connection = connection = sqlite3.connect(
+            self.file, timeout=10, isolation_level=None, check_same_thread=False
+        )
+        # Mapped, for each transaction of another connection empties this one's cache.
+        for pragma in ("query_only=ON", f"mmap_size={_MAPPED}"):
+            connection.execute(f"PRAGMA {pragma}")
+        self._opened.append(connection)
+        return connection
+
     def copy(self, target: Path) -> None:
         """A consistent copy at `target` while everything runs (SQLite's online backup)."""
         if not self.is_sqlite:
@@ -193,7 +230,10 @@ class Storage:
             source.backup(copy)
 
     def close(self) -> None:
+        """No thread uses it any more."""
         self._engine.dispose()
+        for connection in self._opened:
+            connection.close()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
