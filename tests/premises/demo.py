@@ -139,7 +139,7 @@ def play(times: Times, folder: Path) -> dict:
         "before": both(begun + SETTLE, bought - 0.5),
         "after": both(bought + SETTLE, ended - 0.5),
         "ended": both(ended + SETTLE, finished - 0.5),
-        "push_to_pull_ms": timeline["pull_started"] - pushed,
+        "push_to_pull_ms": timeline["request_sent"] - pushed,
         "push_to_enforced_ms": enforced - pushed,
         "end_error_ms": abs(round(over - until * 1000)),
         "connections_broken": broken,
@@ -153,7 +153,7 @@ def steps(timeline: dict[str, int], pushed: int, enforced: int) -> list[Step]:
     """The purchase in close-up, of the router's own times (Unix ms; all hosts share one clock)."""
     told = {
         "push_received": ("router", "gets the push"),
-        "pull_started": ("router", "starts a pull"),
+        "request_sent": ("router", "asks for its assignment"),
         "assignment_verified": ("router", "has verified the assignment"),
         "packages_fetched": ("router", "has fetched and checked the package"),
         "installed": ("router", "has installed it"),
