@@ -1,7 +1,6 @@
 """Sequences of steps: results, failures, several at once, and one that never ends."""
 
 import pytest
-from fakes import FakeLoop
 
 from isdf_agent.delivery import steps
 
@@ -68,13 +67,47 @@ def test_steps_together_end_when_the_last_one_does():
     assert results[1] == {}
 
 
-def test_a_bounded_step_has_one_result():
-    loop, results, waiting = FakeLoop(), [], []
-    steps.bounded(loop, 10, waiting.append, "too late")(results.append)
-    loop.advance(10)
-    waiting[0]("after all")
-    steps.bounded(loop, 10, waiting.append, "too late")(results.append)
-    waiting[1]("in time")
-    waiting[1]("twice")
-    loop.advance(10)
-    assert results == ["too late", "in time"]
+class Turns:
+    """Sequences that end when they are told to; `log` is what happened."""
+
+    def __init__(self):
+        self.log, self.waiting = [], []
+        self.turns = steps.Turns(lambda changed: self.log.append(("idle", changed)))
+
+    def take(self, name, done=lambda: None):
+        def sequence():
+            self.log.append(name)
+            return (yield self.waiting.append)
+
+        self.turns.take(sequence, lambda: (self.log.append(("done", name)), done()))
+
+    def end(self, changed=False):
+        self.waiting.pop()(changed)
+
+
+def test_sequences_take_turns_and_when_none_is_left_all_are_done():
+    turns = Turns()
+    turns.take("a")
+    turns.take("b")
+    assert turns.log == ["a"]
+    turns.end(True)
+    turns.end(False)
+    assert turns.log == ["a", "b", ("idle", True), ("done", "a"), ("done", "b")]
+    assert not turns.turns.busy
+
+
+def test_news_count_as_a_change_and_only_once():
+    turns = Turns()
+    for news in (True, False):
+        turns.take("a")
+        turns.turns.news = news
+        turns.end()
+    assert [entry for entry in turns.log if entry[0] == "idle"] == [("idle", True), ("idle", False)]
+
+
+def test_who_is_done_may_ask_for_more():
+    turns = Turns()
+    turns.take("a", lambda: turns.take("b"))
+    turns.end()
+    turns.end()
+    assert turns.log == ["a", ("idle", False), ("done", "a"), "b", ("idle", False), ("done", "b")]

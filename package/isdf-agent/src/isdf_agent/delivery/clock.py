@@ -7,10 +7,13 @@ long as it is wrong: the remaining time is reckoned from what is certain, never 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 
 from isdf.formats.assignment import Assignment, Entry
+
+log = logging.getLogger(__name__)
 
 BUILT = 1_767_225_600.0  # 2026-01-01, before which no assignment was ever issued
 
@@ -41,16 +44,21 @@ class Clock:
 
 
 class Passes:
-    """When each entry of the assignment in force may run. `saved` is what `left` gave before a restart.
+    """When each entry of the assignment in force may run. `save` keeps what `left` gives, `saved` is what was kept.
 
     An entry without an end of its own has one too: its `offline_grace` after the assignment has expired.
     """
 
+    SAVE = 4200.0  # seconds between saves: with all else that is written, less than 24 a day
     LOOK = 60.0  # seconds between looks at the clock where it matters: it may be set at any time
 
-    def __init__(self, clock: Clock, saved: dict[str, float] | None = None) -> None:
+    def __init__(
+        self, clock: Clock, saved: dict[str, float] | None = None,
+        save: Callable[[dict[str, float]], None] = lambda left: None,
+    ) -> None:  # fmt: skip
         self._clock = clock
         self._left = dict(saved or {})
+        self._save, self._saved, self._saved_at = save, set(self._left), clock.monotonic()
         self._paused: dict[str, float] = {}
         self._since = clock.monotonic()
         self._expires = 0
@@ -101,6 +109,16 @@ class Passes:
         begun = [e for e in entries if self._key(e) in self._left]
         lost = not self._clock.is_set
         return {self._key(e): round(self._remaining(e), 1) for e in begun if e.until is not None or lost}
+
+    def save(self, entries: Iterable[Entry], *, now: bool = False) -> None:
+        """Save where one has begun or gone, and otherwise (unless `now`) once in a while: flash wears."""
+        left = self.left(entries)
+        if now or left.keys() != self._saved or self._clock.monotonic() - self._saved_at >= self.SAVE:
+            self._saved, self._saved_at = left.keys(), self._clock.monotonic()
+            try:
+                self._save(left)
+            except OSError as error:
+                log.error("what passes have left could not be saved: %s", error)
 
     def _end(self, entry: Entry) -> float:
         return self._expires + entry.offline_grace if entry.until is None else entry.until

@@ -36,14 +36,12 @@ class Rollout:
     """`received` is the assignment in force. `on_settled(changed)` is called after each settle, `on_known()` when
     more is known of a service: it is ready, it failed, it printed something before it did."""
 
-    SAVE = 4200.0  # seconds between saves of what passes have left: with all else, less than 24 writes a day
     STOP_AGAIN = 60.0  # seconds until what could not be ended is ended again
 
     def __init__(self, loop: Loop, services: Services, installer: Installer, journal: Journal, clock: Clock) -> None:
         self._loop, self._services, self._installer = loop, services, installer
         self._journal, self._clock, self._state = journal, clock, journal.state()
-        saved = journal.passes()
-        self._passes, self._saved, self._saved_at = Passes(clock, saved), saved.keys(), clock.monotonic()
+        self._passes = Passes(clock, journal.passes(), journal.save_passes)
         self._trials = Trials(services, clock, self._state)
         self._trials.on_end = self._ended
         self._trials.on_words = self._known
@@ -56,9 +54,8 @@ class Rollout:
         self._asked: dict[str, list[Done]] = {}  # who waits for a service that a customer started
         self._timer: Timer | None = None
         self._settled: set[str] = set()  # whose time it was at the last settle
-        self._busy = self._news = self._prepared = False
-        self._waiting: list[tuple] = []
-        self._done: list[Callable[[], None]] = []
+        self._prepared = False
+        self._turns = steps.Turns(self._idle)
         self.missing: set[str] = set()  # packages of the assignment that are not here; a pull fetches them
         self.on_settled: Callable[[bool], None] = lambda changed: None
         self.on_known: Callable[[], None] = lambda: None
@@ -74,9 +71,7 @@ class Rollout:
 
         `eager` also tries what failed and is not due yet. One at a time; what is asked meanwhile comes after it.
         """
-        self._waiting.append((received, staged or {}, eager, done))
-        if not self._busy:
-            self._next()
+        self._turns.take(lambda: self._guarded(received or self.received, staged or {}, eager), done)
 
     def hold(self, name: str, done: Done) -> None:
         """The customer stops `name`: it is kept up to date and does not run until `release`, or until it is sold anew.
@@ -127,34 +122,20 @@ class Rollout:
 
     def stop(self) -> None:
         """Save what passes have left; nothing else needs an end."""
-        self._save_passes(now=True)
+        self._passes.save(self._entries, now=True)
         if self._timer:
             self._timer.cancel()
 
-    # -- one settle after the other
+    # -- a settle
 
-    def _next(self) -> None:
-        self._busy = True
-        received, staged, eager, done = self._waiting.pop(0)
-
-        def ended(changed: bool) -> None:
-            self._busy, self._news = False, self._news or changed
-            self._done.append(done)
-            if self._waiting:  # the way back of what failed, for example: only then there is something to tell
-                self._next()
-                return
-            self._look_later()
-            news, self._news, dones, self._done = self._news, False, self._done, []
-            self.on_settled(news)
-            for each in dones:
-                each()
-
+    def _idle(self, changed: bool) -> None:
         self._look_later()
-        steps.run(self._guarded(received or self.received, staged, eager), ended)
+        self.on_settled(changed)
 
     def _guarded(self, received: Received | None, staged: dict, eager: bool) -> Generator[steps.Step, object, bool]:
         if received is None:
             return False
+        self._look_later()
         try:
             return (yield from self._settle(received, staged, eager))
         except OSError as error:  # the flash is full or worn; what ran runs on
@@ -218,7 +199,7 @@ class Rollout:
         keep = [*state.running.values(), *state.before.values(), *(a.entry for a in trials.under_way.values())]
         keep += [entry for entry in self._entries if not self._passes.has_run(entry)]
         self._journal.keep({entry.sha256 for entry in keep})
-        self._save_passes()
+        self._passes.save(self._entries)
         return not todo.empty
 
     # -- its steps
@@ -266,8 +247,8 @@ class Rollout:
 
     def _known(self) -> None:
         """In the middle of a settle a report would tell of things that are not as they will be in a moment."""
-        if self._busy:
-            self._news = True
+        if self._turns.busy:
+            self._turns.news = True
         else:
             self.on_known()
 
@@ -305,16 +286,6 @@ class Rollout:
             return _FLASH.format(error.strerror or error)
         return None
 
-    def _save_passes(self, *, now: bool = False) -> None:
-        """Where one has begun or gone, and otherwise (unless `now`) once in a while: flash wears."""
-        left = self._passes.left(self._entries)
-        if now or left.keys() != self._saved or self._clock.monotonic() - self._saved_at >= self.SAVE:
-            self._saved, self._saved_at = left.keys(), self._clock.monotonic()
-            try:
-                self._journal.save_passes(left)
-            except OSError as error:
-                log.error("what passes have left could not be saved: %s", error)
-
     # -- time
 
     def _look_later(self) -> None:
@@ -322,9 +293,9 @@ class Rollout:
         if self._timer:
             self._timer.cancel()
         due = self._due_in()
-        waits = [self._passes.next_look(self._entries), None if due is None else max(due, 1.0), self.SAVE]
+        waits = [self._passes.next_look(self._entries), None if due is None else max(due, 1.0), Passes.SAVE]
         wait = min(wait for wait in waits if wait is not None)
-        self._timer = self._loop.after(max(wait, 1.0) if self._busy else wait, self._look)
+        self._timer = self._loop.after(max(wait, 1.0) if self._turns.busy else wait, self._look)
 
     def _due_in(self) -> float | None:
         """Seconds until a settle has something to do, but for the clock."""
@@ -336,8 +307,8 @@ class Rollout:
         return min((wait for wait in waits if wait is not None), default=None)
 
     def _look(self) -> None:
-        self._save_passes()
-        if self._busy:  # with the package manager, which may wait for another; passes end on time all the same
+        self._passes.save(self._entries)
+        if self._turns.busy:  # with the package manager, which may wait for another; passes end on time all the same
             over = {e.name for e in self._entries if self._passes.state(e) == "ended"} & self._services.listing().keys()
             self._trials.drop(over)
             for name in over:

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from isdf.loop import Loop
-
 Step = Callable[[Callable[[Any], None]], None]
 
 
@@ -43,21 +41,6 @@ def run(sequence: Generator[Step, Any, Any], done: Callable[[Any], None]) -> Non
     go_on(None)
 
 
-def bounded(loop: Loop, seconds: float, step: Step, late: Any) -> Step:
-    """`step`, with `late` as its result when it has none after `seconds`. A second result is ignored."""
-
-    def start(done: Callable[[Any], None]) -> None:
-        def ended(result: Any) -> None:
-            if timer.active:
-                timer.cancel()
-                done(result)
-
-        timer = loop.after(seconds, lambda: done(late))
-        step(ended)
-
-    return start
-
-
 def together(steps: dict[str, Step]) -> Step:
     """One step of several that run at the same time; its result is the dictionary of theirs."""
 
@@ -75,3 +58,38 @@ def together(steps: dict[str, Step]) -> Step:
             step(lambda result, key=key: ended(key, result))
 
     return start
+
+
+class Turns:
+    """Sequences that run one after the other.
+
+    When none is left, `idle(changed)` is called, where `changed` is whether one of them returned something true, or
+    `news` was set meanwhile; then the `done` of each, which may ask for more.
+    """
+
+    def __init__(self, idle: Callable[[bool], None]) -> None:
+        self._idle, self.busy, self.news = idle, False, False
+        self._waiting: list[tuple[Callable[[], Generator[Step, Any, Any]], Callable[[], None]]] = []
+        self._done: list[Callable[[], None]] = []
+
+    def take(self, sequence: Callable[[], Generator[Step, Any, Any]], done: Callable[[], None]) -> None:
+        self._waiting.append((sequence, done))
+        if not self.busy:
+            self._next()
+
+    def _next(self) -> None:
+        sequence, done = self._waiting.pop(0)
+        self.busy = True
+
+        def ended(changed: Any) -> None:
+            self.busy, self.news = False, self.news or bool(changed)
+            self._done.append(done)
+            if self._waiting:
+                self._next()
+                return
+            news, self.news, dones, self._done = self.news, False, self._done, []
+            self._idle(news)
+            for each in dones:
+                each()
+
+        run(sequence(), ended)
