@@ -16,12 +16,12 @@ import hashlib
 import json
 import logging
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from isdf.errors import FormatError
 from isdf.formats import assignment as wire
 from isdf.formats.usign import split_embedded
+from isdf.value import dataclass, field
 
 log = logging.getLogger(__name__)
 

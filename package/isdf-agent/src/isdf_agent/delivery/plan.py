@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from isdf.formats.assignment import Entry
+from isdf.value import dataclass
 
 from .installer import PREFIX
 from .journal import State, identity

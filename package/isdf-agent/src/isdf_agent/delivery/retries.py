@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from isdf.formats.assignment import Entry
+from isdf.value import replace
 
 from .clock import Clock
 from .journal import Failure, identity

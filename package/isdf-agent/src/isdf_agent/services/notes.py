@@ -7,8 +7,9 @@ import logging
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from isdf.value import dataclass, field
 
 log = logging.getLogger(__name__)
 
