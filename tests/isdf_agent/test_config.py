@@ -3,12 +3,10 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from isdf.errors import InvalidError
 from isdf.model import Line
-from isdf_agent.config import line_of, load, parse_uci
+from isdf_agent.config import line_of, load
 
 GOOD = """
 config agent 'agent'
@@ -89,23 +87,6 @@ def test_rates_that_a_manager_told_make_a_line():
     assert line_of(told) == Line(8_000_000, 7_000_000, 1_200_000, 1_100_000)
 
 
-def test_quotes_comments_and_repeated_options_are_as_uci_has_them():
-    text = (
-        "package x\nconfig a # a comment\n\toption k \"it's\"\n\toption two 'lines\nlong'\n\tlist l 1\n\tlist l '2 3'\n"
-    )
-    (section,) = parse_uci(text)
-    assert section.name is None
-    assert section.options == {"k": "it's", "two": "lines\nlong", "l": ["1", "2 3"]}
-
-
 def test_a_missing_file_is_a_sentence(tmp_path):
     with pytest.raises(InvalidError, match="cannot be read"):
         load(tmp_path / "none")
-
-
-@given(st.text(alphabet=st.sampled_from(list("config option list 'a\" \n\t#\\"))))
-def test_the_parser_answers_any_text_with_sections_or_its_own_error(text):
-    try:
-        parse_uci(text)
-    except InvalidError:
-        pass

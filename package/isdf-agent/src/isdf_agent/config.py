@@ -1,11 +1,7 @@
-"""The agent's configuration: OpenWrt's UCI file format, and what /etc/config/isdf means.
-
-Reference of the format: OpenWrt's user guide, "The UCI system", section "File syntax".
-"""
+"""The agent's configuration: where things lie, and what /etc/config/isdf means."""
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,68 +9,7 @@ from isdf.errors import InvalidError
 from isdf.model import Line, parse_rate
 from isdf.value import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A UCI section; `options` holds text for `option` and a list of texts for `list`."""
-
-    type: str
-    name: str | None
-    options: dict[str, str | list[str]]
-
-    def text(self, option: str, default: str = "") -> str:
-        value = self.options.get(option, default)
-        return value[-1] if isinstance(value, list) else value
-
-    def texts(self, option: str) -> list[str]:
-        value = self.options.get(option, [])
-        return value if isinstance(value, list) else value.split()
-
-    def flag(self, option: str, default: bool = False) -> bool:
-        """UCI's truth: 1, on, true, yes and enabled."""
-        value = self.text(option)
-        return value in ("1", "on", "true", "yes", "enabled") if value else default
-
-    def number(self, option: str, default: float, low: float, high: float) -> float:
-        value = self.text(option)
-        try:
-            number = float(value) if value else default
-        except ValueError:
-            number = float("nan")
-        if not low <= number <= high:
-            raise InvalidError(f"option {option} of section {self.type} is {value!r}; it takes {low:g} to {high:g}")
-        return number
-
-
-def parse_uci(text: str) -> list[Section]:
-    """The sections of a UCI file in their order; `InvalidError` names the line at fault."""
-    sections: list[Section] = []
-    pending, start = "", 0
-    for number, line in enumerate(text.splitlines(), 1):
-        if not pending:
-            start = number
-        pending += line
-        try:
-            words = shlex.split(pending, comments=True)
-        except ValueError:  # an open quote: the value goes on in the next line
-            pending += "\n"
-            continue
-        pending = ""
-        match words:
-            case [] | ["package", _]:
-                pass
-            case ["config", kind] | ["config", kind, _]:
-                sections.append(Section(kind, words[2] if len(words) == 3 else None, {}))
-            case ["option", key, value] if sections:
-                sections[-1].options[key] = value
-            case ["list", key, value] if sections:
-                known = sections[-1].options.setdefault(key, [])
-                sections[-1].options[key] = [*(known if isinstance(known, list) else [known]), value]
-            case _:
-                raise InvalidError(f"line {start} is not 'config', 'option' or 'list' of a UCI file: {line.strip()!r}")
-    if pending:
-        raise InvalidError(f"line {start} opens a quote that nothing closes")
-    return sections
+from .uci import Section, parse_uci
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +75,7 @@ class Config:
 def load(path: Path) -> Config:
     """Read and check the file at `path`; `InvalidError` says which option is missing or wrong."""
     try:
-        sections = parse_uci(path.read_text())
+        sections = parse_uci(path.read_bytes().decode())
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidError(f"{path} cannot be read: {error}") from None
     try:
