@@ -7,21 +7,21 @@ user `isdf-<name>` is the service of that name, root is the owner `local`. Error
 
 from __future__ import annotations
 
-import logging
 import re
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from isdf.errors import HostNotFoundError, InvalidError, IsdfError, NotPermittedError
+from isdf.log import Log
 from isdf.model import Flow
+from isdf.protocol import Protocol
 from isdf.ubus import Connection, Method, Request, Status, StatusError, Subscription
 
 from .policy.policy import Policy
 from .services.instance import PREFIX
 from .services.supervisor import Supervisor, parse_service_argument
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 LOCAL = "local"
 

@@ -9,12 +9,14 @@ a request, or when the agent is gone; classes that still have packets queued are
 from __future__ import annotations
 
 import json
-import logging
 import selectors
 import socket
 import sys
 
 from isdf.errors import IsdfError
+from isdf.log import Log, setup
+
+log = Log(__name__)
 
 IDLE = 10.0
 POLL = 0.02  # seconds between looks at queues that should run empty
@@ -42,7 +44,7 @@ def serve(connection: socket.socket, shaper, idle: float = IDLE) -> None:
             try:
                 shaper.drain()
             except Exception:  # a device went away with its queues; the next plan looks anew
-                logging.exception("waiting for queues to run empty failed")
+                log.exception("waiting for queues to run empty failed")
                 shaper.retiring.clear()
             continue
         data = connection.recv(1 << 16)
@@ -55,13 +57,13 @@ def serve(connection: socket.socket, shaper, idle: float = IDLE) -> None:
             except IsdfError as error:
                 answer = {"error": str(error)}
             except Exception as error:
-                logging.exception("request %s failed", line[:200])
+                log.exception("request %s failed", line[:200])
                 answer = {"error": f"the link worker failed: {type(error).__name__}: {error}"}
             connection.sendall(json.dumps(answer).encode() + b"\n")
 
 
 def main() -> None:
-    logging.basicConfig(format="isdf-link-worker: %(levelname)s %(message)s")
+    setup("isdf-link-worker", "warning")
     connection = socket.socket(fileno=sys.stdin.fileno())
     from .shaper import Shaper
 

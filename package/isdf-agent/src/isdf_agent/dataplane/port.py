@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Mapping
-from typing import Protocol
 
 from isdf.model import Line, Rate
+from isdf.protocol import Protocol
 from isdf.value import dataclass, field
 
 BASE = 1  # the id of the class of all WAN traffic that is in no other

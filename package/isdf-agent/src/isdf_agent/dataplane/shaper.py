@@ -16,7 +16,6 @@ Reference: tc-htb(8), rtnetlink(7).
 
 from __future__ import annotations
 
-import logging
 import socket
 from collections.abc import Callable
 
@@ -24,13 +23,14 @@ from pyroute2.iproute.linux import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from isdf.errors import KernelError
+from isdf.log import Log
 from isdf.value import dataclass
 
 from . import queues, redirect
 from .port import BASE
 from .tree import ROOT, Node, drained, leaf_handle, nodes, number_of
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 IFB = "ifb-isdf"
 SIGNATURE = 0x15DF  # r2q of our root qdiscs

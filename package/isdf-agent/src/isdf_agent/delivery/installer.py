@@ -11,18 +11,18 @@ Reference: opkg-lede `libopkg/opkg_install.c`, `opkg_conf.c` (the lock), `pkg.c`
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from isdf.log import Log
 from isdf.loop import Loop
 
 from . import bytecode
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 PREFIX = "isdf-service-"
 _CONF = "dest root /\narch all 1\n"

@@ -14,16 +14,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 from pathlib import Path
 
 from isdf.errors import FormatError
 from isdf.formats import assignment as wire
 from isdf.formats.usign import split_embedded
+from isdf.log import Log
 from isdf.value import dataclass, field
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 @dataclass(frozen=True, slots=True)

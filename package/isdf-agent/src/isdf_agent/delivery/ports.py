@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+
+from isdf.protocol import Protocol
 
 Done = Callable[[str | None], None]
 

@@ -11,12 +11,12 @@ intervals.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Generator
 from pathlib import Path
 
 from isdf.errors import NotFoundError
 from isdf.formats.assignment import Entry
+from isdf.log import Log
 from isdf.loop import Loop, Timer
 
 from . import standing, steps
@@ -27,7 +27,7 @@ from .plan import Plan, Present, plan
 from .ports import Done, Installer, Services
 from .trials import Trials
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 _FLASH = "the router's flash could not be written: {}"
 

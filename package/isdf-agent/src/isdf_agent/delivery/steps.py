@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any
+
+from isdf.protocol import Any
 
 Step = Callable[[Callable[[Any], None]], None]
 

@@ -6,17 +6,17 @@ if the new one is given up meanwhile.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 
 from isdf.formats.assignment import Entry
+from isdf.log import Log
 
 from .clock import Clock
 from .journal import State, identity
 from .ports import Services
 from .retries import Retries
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 Words = tuple[int | None, str | None]
 """The exit status of a process that failed, and what it printed last."""

@@ -6,11 +6,10 @@ get from another resolver. Nothing is read and no rule exists while nobody wants
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from isdf.errors import IsdfError
 from isdf.log import Log
 from isdf.loop import Loop, Timer
+from isdf.protocol import Protocol
 
 from .analyzers import dns
 from .resolver import Addresses, Resolver

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Protocol
 
 from isdf.errors import InvalidError
 from isdf.log import Log
 from isdf.model import Flow, Rate
+from isdf.protocol import Protocol
 
 from .leases import ClassLease, Held, MemberLease, member_id
 

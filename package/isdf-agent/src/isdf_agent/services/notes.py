@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from isdf.log import Log
 from isdf.value import dataclass, field
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 @dataclass(slots=True)

@@ -8,15 +8,15 @@ Reference: openwrt/procd `service/instance.c` (instance_stdio), openwrt/ubox `lo
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
+from isdf.log import Log
 from isdf.loop import Loop
 
 from .instance import PREFIX
 from .ports import Procd
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 WORDS = 2048  # characters that are of interest
 _TIMEOUT = 15.0  # seconds; logread looks for the log itself for ten

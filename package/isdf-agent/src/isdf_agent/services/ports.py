@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+
+from isdf.protocol import Protocol
 
 
 class Procd(Protocol):

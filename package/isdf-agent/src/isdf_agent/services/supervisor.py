@@ -8,12 +8,12 @@ that comes back after a crash adopts the services that never stopped.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from isdf.errors import InvalidError, IsdfError, NotFoundError, NotPermittedError, UnavailableError
+from isdf.log import Log
 from isdf.loop import Loop, Timer
 from isdf.model import parse_name
 
@@ -23,7 +23,7 @@ from .notes import Notes, Service
 from .output import LastWords
 from .ports import Owners, Procd
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 Done = Callable[[str | None], None]
 Words = Callable[[tuple[int | None, str | None]], None]

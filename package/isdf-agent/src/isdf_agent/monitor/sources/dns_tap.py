@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Protocol
 
 from isdf.errors import FormatError, KernelError
+from isdf.protocol import Protocol
 
 from ..analyzers import dns, packets
 from .nflog import Nflog
