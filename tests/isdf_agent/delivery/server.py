@@ -53,6 +53,9 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
+    def date_time_string(self, timestamp=None):
+        return super().date_time_string(self.server.operator.issued)
+
     def log_message(self, *args):
         pass
 

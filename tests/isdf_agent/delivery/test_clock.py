@@ -52,6 +52,29 @@ def test_a_clock_that_is_right_is_believed(loop):
     assert loop.clock.is_set
 
 
+@pytest.mark.parametrize("skew", [-NOW, -3600, 3600, 11 * 365 * DAY])
+def test_the_manager_is_believed_rather_than_a_clock_that_is_far_off(loop, skew):
+    loop.skew = skew
+    loop.clock.tell(NOW)
+    loop.time += 500
+    assert loop.clock.now() == NOW + 500
+    assert loop.clock.is_set
+
+
+def test_a_clock_that_is_about_right_is_finer_than_what_the_manager_says(loop):
+    loop.skew = 2.5
+    loop.clock.tell(NOW)
+    loop.time += 500
+    assert loop.clock.now() == NOW + 502.5
+
+
+def test_what_the_manager_says_is_certain_also_for_what_is_left(loop):
+    loop.clock.tell(NOW + 50 + loop.clock.OFF)
+    passes = follow(loop, ENTRY)
+    assert passes.has_run(replace(ENTRY, until=NOW + 50))
+    assert not passes.has_run(ENTRY)
+
+
 def test_an_entry_waits_is_open_and_ends(loop):
     entry = replace(ENTRY, since=NOW + 10)
     passes = follow(loop, entry)

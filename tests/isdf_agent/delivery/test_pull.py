@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+import unittest.mock
 
 import pytest
 from certificates import Authority, authority
@@ -245,6 +246,22 @@ def test_a_busy_manager_says_when_to_come_again(box):
     assert box.pull()["retry_after"] == 77
 
 
+IN_2037 = NOW + 11 * 365 * 86400
+
+
+def test_a_manager_that_proved_who_he_is_says_what_time_it_is(box):
+    assert box.good(now=IN_2037)["time"] == NOW
+    assert box.pull(etag=f'"{box.operator.digest()}"') == {
+        "status": "unchanged", "time": NOW, "timeline": unittest.mock.ANY
+    }  # fmt: skip
+
+
+def test_one_that_did_not_is_not_believed(box):
+    box.server.tls = None
+    assert "time" not in box.good(insecure=True)
+    assert f"expired at {NOW + 7 * 86400}; it is {IN_2037}" in box.refused(insecure=True, now=IN_2037)
+
+
 def test_a_router_without_a_clock_signs_with_the_managers_time(box):
     seen = []
 
@@ -254,6 +271,7 @@ def test_a_router_without_a_clock_signs_with_the_managers_time(box):
             problem = b'{"type": "clock-skew", "detail": "sign it again"}'
             handler.date_time_string = lambda: "Wed, 18 May 2033 03:33:19 GMT"
             handler.answer(401, problem)
+            del handler.date_time_string
         else:
             handler.assignment()
 

@@ -108,6 +108,19 @@ def test_what_a_clock_at_2037_ended_runs_again_when_the_clock_is_right_without_a
     assert router.services.versions() == ({} if "until" in fields else RUNS)
 
 
+@pytest.mark.parametrize("fields", [{"until": NOW + 6 * 3600}, {}], ids=["pass", "endless"])
+def test_a_manager_that_proved_who_he_is_overrules_such_a_clock(router, operator, fields):
+    operator.configure("tv", **fields)
+    router.loop.skew = TO_2037
+    router.pull()
+    assert router.services.versions() == {}
+    router.loop.clock.tell(NOW)
+    router.pull()
+    assert router.services.versions() == RUNS
+    router.loop.advance(6 * 3600)
+    assert router.services.versions() == ({} if "until" in fields else RUNS)
+
+
 def test_it_runs_again_after_a_reboot_that_corrects_the_clock(router, operator):
     operator.configure("tv", until=NOW + 6 * 3600)
     router.pull()

@@ -2,7 +2,8 @@
 
 A service ends when the wall clock says so, or when its remaining time has been *run* (monotonic), whichever is first: a
 clock that was set back, or never set, makes nothing longer. A clock that was set ahead ends it too, but only for as
-long as it is wrong: the remaining time is reckoned from what is certain, never from the wall clock.
+long as it is wrong: the remaining time is reckoned from what is certain, never from the wall clock. A manager that
+proved who he is says with each answer what time it is: from then on a wall clock that is far off is not believed.
 """
 
 from __future__ import annotations
@@ -19,19 +20,33 @@ BUILT = 1_767_225_600.0  # 2026-01-01, before which no assignment was ever issue
 
 
 class Clock:
-    """Unix time, at least `floor` plus what has passed since the floor was learned."""
+    """Unix time: that of the wall clock, where nothing says that it is wrong."""
+
+    OFF = 300.0  # seconds that the wall clock may differ from the manager's
 
     def __init__(self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._wall, self.monotonic = wall, monotonic
         self._floor, self._floor_at = BUILT, monotonic()
+        self._told: tuple[float, float] | None = None  # what the manager said, and when
 
     def learn(self, issued: float) -> None:
         """A verified assignment was issued at `issued`: it is not earlier."""
         if issued > self.least():
             self._floor, self._floor_at = issued, self.monotonic()
 
+    def tell(self, time: float) -> None:
+        """Somebody who is certainly the manager says what time it is."""
+        self._told = time, self.monotonic()
+        self.learn(time - self.OFF)
+
     def now(self) -> float:
-        return max(self._wall(), self.least())
+        wall = self._wall()
+        if self._told:
+            told, at = self._told
+            known = told + self.monotonic() - at
+            if abs(wall - known) > self.OFF:
+                return known
+        return max(wall, self.least())
 
     def least(self) -> float:
         """It is not earlier, however the wall clock is set."""
@@ -39,8 +54,8 @@ class Clock:
 
     @property
     def is_set(self) -> bool:
-        """Whether the wall clock itself may be right."""
-        return self._wall() >= self.least()
+        """Whether the time may be right; otherwise it is at least that late."""
+        return self._told is not None or self._wall() >= self.least()
 
 
 class Passes:

@@ -168,6 +168,8 @@ class Delivery:
         names = {"request": "request_sent", "verified": "assignment_verified", "fetched": "packages_fetched"}
         self._timeline |= {names.get(k, k): v for k, v in result.get("timeline", {}).items()}
         received = None
+        if "time" in result:
+            self._clock.tell(result["time"])
         if "keys" in result:
             self._keep_keys(Path(result["keys"]))
         if result["status"] == "fetched":

@@ -2,7 +2,7 @@
 
 It fetches and verifies, and changes nothing outside its folder: what it hands over are files that `trusted` accepted.
 The result: `status` ("unchanged", "fetched" or "failed"), `timeline` (Unix ms), `keys` (the path of a newer keys
-statement) where there is one, and by status
+statement) where there is one, `time` (Unix seconds, the manager's) where he proved who he is, and by status
 - fetched: `assignment` (path of the assignment as it came) and `packages` (path by SHA-256),
 - failed: `error` (as in `isdf.errors`), and `retry_after` (seconds) where the manager asked for it.
 """
@@ -26,7 +26,7 @@ from isdf.value import dataclass, field
 
 from .feed import Feed
 from .manager import Manager
-from .request import TooManyError, deadline
+from .request import TooManyError, deadline, time_of
 from .trusted import ASSIGNMENT_MAX, INDEX_MAX, Trusted, TrustedKeys
 from .usign import Usign
 
@@ -95,6 +95,8 @@ def _pull(pull: Pull, timeline: dict[str, int], result: dict) -> None:
             headers={"If-None-Match": pull.etag} if pull.etag else None, limit=ASSIGNMENT_MAX,
         )  # fmt: skip
         timeline["answer"] = _now()
+        if pull.manager.startswith("https:"):  # he proved who he is; the clock may have been set by anybody
+            result["time"] = time_of(answer)
         if answer.status == 304:
             result["status"] = "unchanged"
             return
@@ -103,7 +105,8 @@ def _pull(pull: Pull, timeline: dict[str, int], result: dict) -> None:
         )
         trusted = Trusted(
             pull.device, key, catalogue_key, usign,
-            now=pull.now, clock_set=pull.clock_set, serial=pull.serial, digest=pull.digest, vouched=pull.vouched,
+            now=result.get("time", pull.now), clock_set=pull.clock_set or "time" in result,
+            serial=pull.serial, digest=pull.digest, vouched=pull.vouched,
         )  # fmt: skip
         assignment = trusted.accept_assignment(answer.body)
         timeline["verified"] = _now()

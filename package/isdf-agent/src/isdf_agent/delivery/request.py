@@ -52,7 +52,7 @@ def send(
 
     answer = attempt(int(time.time()))
     if problem(answer).get("type") == "clock-skew":
-        answer = attempt(_time_of(answer))  # a router has no battery; it need not believe this time to sign with it
+        answer = attempt(time_of(answer))  # a router has no battery; it need not believe this time to sign with it
     return accepted(answer, f"{method} {path}")
 
 
@@ -81,7 +81,7 @@ def problem(answer: Answer) -> dict:
     return found if isinstance(found, dict) else {}
 
 
-def _time_of(answer: Answer) -> int:
+def time_of(answer: Answer) -> int:
     """Unix time of the manager's header `Date`; without one, that of this router."""
     try:
         return int(parsedate_to_datetime(answer.headers.get("date", "")).timestamp())
