@@ -56,7 +56,7 @@ operations = st.one_of(
 
 def start(ledger=None):
     dataplane = MemoryDataplane()
-    policy = Policy(dataplane, LINE, ledger or MemoryLedger(), GRANTS.__getitem__, lambda: 1000.0)
+    policy = Policy(dataplane, LINE, ledger or MemoryLedger(), GRANTS.__getitem__, lambda: 1000.0, lambda: 1e9)
     policy.restore()
     return policy, dataplane
 
@@ -98,6 +98,19 @@ def test_the_dataplane_is_what_a_fresh_start_from_the_ledger_makes(todo):
     again, twin = start(ledger)
     assert twin.state == dataplane.state
     assert again.list() == policy.list()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(operations, max_size=25), st.lists(st.sampled_from(["ready", "abort"]), min_size=3, max_size=3))
+def test_what_all_rounds_leave_fits_the_line_however_they_end(todo, ends):
+    policy, _ = start()
+    for operation in todo:
+        carry_out(policy, operation)
+    for owner, end in zip(GRANTS, ends, strict=True):
+        carry_out(policy, (end, owner))
+    rates = [(c["rate"], c["up"]) for c in policy.list()["classes"]]
+    assert sum(down for down, _ in rates) <= LINE.down - LINE.base_down
+    assert sum(up for _, up in rates) <= LINE.up - LINE.base_up
 
 
 @settings(max_examples=100, deadline=None)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from isdf.errors import InvalidError
-from isdf.model import parse_rate
+from isdf.errors import InvalidError, IsdfError, LimitError, NotPermittedError
+from isdf.model import Rate, parse_rate
 from isdf.value import dataclass, field
 
 VERBS = ("add_class", "add_class_member")
@@ -17,6 +17,16 @@ class Limit:
 
     max: int | None = None
     rate: int | None = None
+
+    def check_number(self, what: str, others: int) -> None:
+        """`LimitError` if there may not be one more beside so many others."""
+        if self.max is not None and others >= self.max:
+            raise LimitError(f"the service may have {self.max} of these at a time: {what}")
+
+    def check_rate(self, owner: str, rates: list[Rate]) -> None:
+        """`LimitError` if classes of these rates are too much in either direction."""
+        if self.rate is not None and max(sum(r.down for r in rates), sum(r.up for r in rates)) > self.rate:
+            raise LimitError(f"service {owner} may have classes of {self.rate / 8000:g} kB/s in sum")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,4 +60,30 @@ class Grant:
         return cls(limits, priority, position)
 
 
-UNLIMITED = Grant({verb: Limit() for verb in VERBS}, position=-1)  # root at the command line goes before equals
+LOCAL = "local"  # the owner for whom root at the command line or in LuCI acts
+UNLIMITED = Grant({verb: Limit() for verb in VERBS}, position=-1)  # root goes before equals
+
+
+class Grants:
+    """What each owner may; `ask(service)` tells it of a service, and raises where that is in no assignment."""
+
+    def __init__(self, ask: Callable[[str], Grant]) -> None:
+        self._ask = ask
+
+    def limit(self, owner: str, verb: str) -> Limit:
+        """`NotPermittedError` for a verb that is not granted."""
+        limit = self._of(owner).limits.get(verb)
+        if limit is None:
+            raise NotPermittedError(f"service {owner} may not {verb}: its service.yaml does not list it under 'may'")
+        return limit
+
+    def rank(self, owner: str) -> tuple[int, int]:
+        """Between equal claims the smaller one goes first."""
+        try:
+            grant = self._of(owner)
+        except IsdfError:  # not in the assignment any more, about to be withdrawn
+            return 1 << 31, 1 << 31
+        return -grant.priority, grant.position
+
+    def _of(self, owner: str) -> Grant:
+        return UNLIMITED if owner == LOCAL else self._ask(owner)

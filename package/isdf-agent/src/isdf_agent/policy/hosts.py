@@ -64,5 +64,5 @@ def aged(held: Held, now: float) -> Held:
 
 
 def next_end(held: Held, now: float) -> float | None:
-    """The Unix time at which the next address ends."""
+    """When the next address ends."""
     return min((until for a in held.addresses.values() for until in a.values() if until > now), default=None)

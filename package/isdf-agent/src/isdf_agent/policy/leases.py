@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from isdf.errors import LimitError
 from isdf.model import PROTOCOLS, Flow, Rate
 from isdf.value import dataclass, field
 
-from ..dataplane.port import Class, Match, Ports, State
+from ..dataplane.port import FIRST_ID, LAST_ID, Class, Match, Ports, State
 from .claims import Claim, settle
 
 Key = tuple[str, str]  # owner and name of a class
@@ -31,7 +32,7 @@ class ClassLease:
 
 @dataclass(frozen=True, slots=True)
 class MemberLease:
-    """`until` is in Unix seconds, None: until undone."""
+    """`since` is in Unix seconds, `until` in monotonic ones, None: until undone."""
 
     id: str
     owner: str
@@ -43,7 +44,7 @@ class MemberLease:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """`addresses`: for each wanted host or pattern its addresses, each with the Unix time until which it counts."""
+    """`addresses`: of each wanted host or pattern, each with the monotonic time until which it counts."""
 
     classes: Mapping[Key, ClassLease] = field(default_factory=dict)
     members: Mapping[str, MemberLease] = field(default_factory=dict)
@@ -58,6 +59,15 @@ class Held:
             members,
             {h: a for h, a in self.addresses.items() if h in hosts},
         )
+
+
+def free_id(classes: Iterable[ClassLease]) -> int:
+    """The first id that none of `classes` has; `LimitError` where they have all."""
+    taken = {c.id for c in classes}
+    number = next((i for i in range(FIRST_ID, LAST_ID + 1) if i not in taken), None)
+    if number is None:
+        raise LimitError(f"the router has its {LAST_ID - FIRST_ID + 1} classes")
+    return number
 
 
 def member_id(owner: str, name: str, flow: Flow) -> str:

@@ -14,7 +14,7 @@ from isdf.protocol import Protocol
 from .leases import ClassLease, Held, MemberLease, member_id
 
 log = Log(__name__)
-FORMAT = 1
+FORMAT = 2
 
 
 class Ledger(Protocol):
@@ -26,7 +26,8 @@ class Ledger(Protocol):
 
 
 class FileLedger:
-    """One file, replaced as a whole; no reader ever sees half of it. It lies in tmpfs, so nothing is synced."""
+    """One file, replaced as a whole; no reader ever sees half of it. It lies in tmpfs, so nothing is synced, and the
+    monotonic times in it mean what they meant."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -70,7 +71,7 @@ class MemoryLedger:
         self.text = json.dumps(state)
 
 
-def dump(held: Held, rounds: dict[str, set]) -> dict:
+def dump(held: Held, rounds: dict[str, list[str]]) -> dict:
     """`rounds`: for each owner whose round of asking is open, what it asked for in it (see `Policy.begin`)."""
     return {
         "format": FORMAT,
@@ -80,7 +81,7 @@ def dump(held: Held, rounds: dict[str, set]) -> dict:
         ],
         "members": [[m.owner, m.name, m.flow.as_dict(), m.since, m.until] for m in held.members.values()],
         "addresses": {host: dict(addresses) for host, addresses in held.addresses.items()},
-        "rounds": {owner: sorted(asked) for owner, asked in rounds.items()},
+        "rounds": rounds,
     }
 
 

@@ -5,7 +5,9 @@ it; an error on the way leaves everything as it was. Everything is owned by a se
 
 A *round of asking* makes restart, upgrade and crash one case: `begin` opens it, the owner asks for all that it wants,
 and `ready` ends what it did not ask for again, in one transaction; `abort` brings back what was there at `begin`.
-Until then what the owner had stays, but what it asks for is not counted beside it: the old is on its way out.
+Until then what the owner had stays, but what it asks for is not counted beside it (see `isdf_agent.policy.rounds`).
+
+Ends are times of the monotonic clock, which goes on for a new agent and is set by nobody; Unix times are for people.
 """
 
 from __future__ import annotations
@@ -13,25 +15,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from isdf.errors import InvalidError, IsdfError, KernelError, LimitError, NotFoundError, NotPermittedError
+from isdf.errors import InvalidError, IsdfError, KernelError, LimitError, NotFoundError
 from isdf.log import Log
 from isdf.model import Flow, Lease, Line, parse_name
 from isdf.value import replace
 
-from ..dataplane.port import FIRST_ID, LAST_ID, Dataplane, difference
+from ..dataplane.port import Dataplane, difference
 from . import hosts, report
 from . import ledger as ledgers
-from .grants import UNLIMITED, Grant, Limit
-from .leases import ClassLease, Compiled, Held, Key, MemberLease, compile_state, member_id
+from .grants import Grant, Grants
+from .leases import ClassLease, Compiled, Held, Key, MemberLease, compile_state, free_id, member_id
 from .line import check_line, left_of, rate_of
+from .rounds import Rounds, asking, back
 
 log = Log(__name__)
-LOCAL = "local"  # root at the command line or in LuCI
 MAX_MEMBERS = 4096  # of all owners
 
 
 class Policy:
-    """`grants(owner)` tells what a service may; `clock` gives Unix seconds. `restore()` comes before all else."""
+    """`grants(owner)` tells what a service may; `clock` gives monotonic seconds, `wall` Unix seconds. `restore()` comes
+    before all else."""
 
     def __init__(
         self,
@@ -39,16 +42,19 @@ class Policy:
         line: Line,
         ledger: ledgers.Ledger,
         grants: Callable[[str], Grant],
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
-        self._dataplane, self._line, self._ledger, self._clock = dataplane, line, ledger, clock
-        self._grants = grants
+        self._dataplane, self._line, self._ledger, self._clock, self._wall = dataplane, line, ledger, clock, wall
+        self._grants = Grants(grants)
         self._held = Held()
         self._compiled = Compiled()
-        self._rounds: dict[str, set[str]] = {}
-        self._before: dict[str, Held] = {}
-        self._leaving: set[str] = set()  # owners whose withdrawal the kernel refused
+        self._rounds = Rounds()
+        self._unsaved = False
+        self._refused: dict[str, Callable[[], Held]] = {}  # by owner: the end of a round, or of all, to be tried again
+        self._fault: KernelError | None = None
         self.on_change: Callable[[], None] = lambda: None  # what is held is another now
+        self.on_fault: Callable[[], None] = lambda: None  # the kernel refused something, and may want repair
 
     # -- the verbs of services
 
@@ -60,28 +66,27 @@ class Policy:
         """
         key = owner, parse_name(name, "class")
         rate = rate_of(self._line, rate, ceil, up, up_ceil)
-        limit = self._limit(owner, "add_class")
-        others = [c for k, c in self._counted(owner).classes.items() if k != key]
-        _check_limit(limit, "class", sum(c.owner == owner for c in others))
-        if limit.rate is not None:
-            own = [c.rate for c in others if c.owner == owner]
-            if max(rate.down + sum(r.down for r in own), rate.up + sum(r.up for r in own)) > limit.rate:
-                raise LimitError(f"service {owner} may have classes of {limit.rate / 8000:g} kB/s in sum")
-        check_line(self._line, [c.rate for c in others], rate)
+        limit = self._grants.limit(owner, "add_class")
+        kept = self._rounds.kept(self._held, owner).classes
+        own = [c.rate for k, c in kept.items() if k[0] == owner and k != key]
+        limit.check_number("class", len(own))
+        limit.check_rate(owner, [*own, rate])
+        check_line(self._line, [*own, *self._rounds.spoken_for(self._held, owner)], rate)
         known = self._held.classes.get(key)
         if known is None:
-            lease = ClassLease(owner, name, self._free_id(), rate, self._clock())
+            lease = ClassLease(owner, name, free_id(self._held.classes.values()), rate, self._wall())
         else:
             lease = replace(known, rate=rate)
         if lease != known:
             self._commit(replace(self._held, classes={**self._held.classes, key: lease}))
-        self._ask(owner, _asked(name))
+        self._ask(owner, asking(name))
         return {"class": name, "rate": rate.down, "ceil": rate.down_ceil, "up": rate.up, "up_ceil": rate.up_ceil}
 
     def remove_class(self, owner: str, name: str) -> None:
         """The inverse; the members of the class go with it. `NotFoundError` where the owner has no such class."""
         key = self._class(owner, name)
         self._commit(self._held.without({key}))
+        self._save()
 
     def add_class_member(self, owner: str, name: str, flow: Flow | dict, duration: float | None = None) -> Lease:
         """Traffic that matches `flow` is in class `name`, for `duration` seconds (None: until undone).
@@ -94,10 +99,10 @@ class Policy:
         if duration is not None and not (type(duration) in (int, float) and 0 < duration < 1e9):
             raise InvalidError(f"duration {str(duration)[:64]!r} is not a number of seconds above 0")
         key = self._class(owner, name)
-        limit = self._limit(owner, "add_class_member")
+        limit = self._grants.limit(owner, "add_class_member")
         lease_id, now = member_id(owner, name, flow), self._clock()
-        others = [m for m in self._counted(owner).members.values() if m.id != lease_id]
-        _check_limit(limit, "member", sum(m.owner == owner for m in others))
+        kept = self._rounds.kept(self._held, owner).members.values()
+        limit.check_number("member", sum(m.owner == owner and m.id != lease_id for m in kept))
         known = self._held.members.get(lease_id)
         if known is None:
             if len(self._held.members) >= MAX_MEMBERS:
@@ -106,11 +111,11 @@ class Policy:
             if flow.host and flow.host not in names and len(names) >= hosts.MAX_HOSTS:
                 raise LimitError(f"the router follows its {hosts.MAX_HOSTS} host names")
         until = None if duration is None else now + duration
-        member = MemberLease(lease_id, *key, flow, known.since if known else now, until)
+        member = MemberLease(lease_id, *key, flow, known.since if known else self._wall(), until)
         if member != known:
             self._commit(replace(self._held, members={**self._held.members, lease_id: member}))
         self._ask(owner, lease_id)
-        return report.lease(member, self._compiled)
+        return report.lease(member, self._compiled, self._unix)
 
     def remove_class_member(self, owner: str, lease_id: str) -> None:
         """The inverse; `NotFoundError` where the owner has no such lease."""
@@ -120,54 +125,40 @@ class Policy:
         if member is None or member.owner != owner:
             raise NotFoundError(f"there is no lease {lease_id[:64]!r}; list names those that there are")
         self._commit(self._held.without(set(), {lease_id}))
+        self._save()
 
     # -- the life of owners
 
     def begin(self, owner: str) -> None:
         """A round opens: the owner will ask for all that it wants. An open one starts over."""
-        self._rounds[owner] = set()
-        self._leaving.discard(owner)
-        self._before.setdefault(owner, self._held)
+        held = self._held
+        if owner in self._refused:
+            held = self._refused.pop(owner)()
+            self._rounds.close(owner)
+        self._rounds.open(owner, held)
+        self._unsaved = True
         self._save()
 
     def ready(self, owner: str) -> None:
         """The round closes: what `owner` has and did not ask for in it ends, in one transaction. None open: nothing."""
-        asked = self._rounds.get(owner)
-        if asked is None:
-            return
-        mine = {k for k in self._held.classes if k[0] == owner}
-        members = {m.id for m in self._held.members.values() if m.owner == owner}
-        self._commit(self._held.without({k for k in mine if _asked(k[1]) not in asked}, members - asked))
-        self._close(owner)
+        if self._rounds.is_open(owner) and owner not in self._refused:
+            self._commit(self._rounds.kept(self._held, owner))
+            self._close(owner)
 
     def abort(self, owner: str) -> None:
-        """The round closes the other way: what `owner` had when it opened, it has again. None open: nothing."""
-        before = self._before.get(owner)
+        """The round closes the other way: what `owner` had when it opened, it has again. None open: nothing.
+
+        What the kernel refuses now, `tick` tries again.
+        """
+        before = self._rounds.before(owner)
         if before is None:
             self._close(owner)
-            return
-        held = self._held
-        classes = {k: c for k, c in held.classes.items() if k[0] != owner}
-        taken = {c.id for c in classes.values()}
-        for key, lease in before.classes.items():
-            if key[0] == owner:
-                number = lease.id if lease.id not in taken else self._free_id(taken)
-                taken.add(number)
-                classes[key] = replace(lease, id=number)
-        members = {i: m for i, m in held.members.items() if m.owner != owner}
-        members |= {i: m for i, m in before.members.items() if m.owner == owner}
-        self._commit(Held(classes, members, {**before.addresses, **held.addresses}).without(set()))
-        self._close(owner)
+        else:
+            self._finally(owner, lambda: back(self._held, before, owner))
 
     def withdraw(self, owner: str) -> None:
         """Everything of `owner` goes, in one transaction. What the kernel refuses now, `tick` tries again."""
-        self._leaving.add(owner)
-        self._close(owner)
-        try:
-            self._let_go()
-        except IsdfError as error:
-            log.error("what service %s has on the line stays for now: %s", owner, error)
-            self.on_change()
+        self._finally(owner, lambda: self._without(owner))
 
     def owners(self) -> set[str]:
         """Who has anything."""
@@ -178,8 +169,13 @@ class Policy:
         self._commit(self._held)
 
     def repair(self) -> None:
-        """A device may be another one now: make the kernel again what it should be; `KernelError`."""
-        self._dataplane.adopt(self._line, self._compiled.state)
+        """Make the kernel again what it should be, whatever somebody made of it; `KernelError`."""
+        try:
+            self._dataplane.adopt(self._line, self._compiled.state)
+        except KernelError as error:
+            self._fault = error
+            raise
+        self._fault = None
 
     # -- names and time
 
@@ -188,6 +184,7 @@ class Policy:
         held = hosts.learned(self._held, host, address, ttl, self._clock())
         if held is not self._held:  # most answers that pass are of names that nobody wants
             self._commit(held)
+            self._save()
 
     def hosts_wanted(self) -> set[str]:
         """The names, and patterns `*.domain`, that members of classes want to follow."""
@@ -199,10 +196,14 @@ class Policy:
 
     def tick(self) -> float | None:
         """End what is over; the answer is in how many seconds to call again (None: nothing has an end)."""
-        self._let_go()
         now = self._clock()
-        over = {m.id for m in self._held.members.values() if m.until is not None and m.until <= now}
-        self._commit(hosts.aged(self._held.without(set(), over) if over else self._held, now))
+        try:
+            for owner in list(self._refused):
+                self._carry_out(owner)
+            over = {m.id for m in self._held.members.values() if m.until is not None and m.until <= now}
+            self._commit(hosts.aged(self._held.without(set(), over) if over else self._held, now))
+        finally:
+            self._save()
         ends = [m.until for m in self._held.members.values() if m.until is not None]
         address_end = hosts.next_end(self._held, now)
         if address_end is not None:
@@ -215,113 +216,100 @@ class Policy:
         A ledger that this agent cannot read counts as empty, and the kernel is made empty too.
         """
         state = self._ledger.load()
-        held, rounds = Held(), {}
+        held, asked = Held(), {}
         if state is not None:
             try:
-                held, rounds = ledgers.parse(state)
+                held, asked = ledgers.parse(state)
             except IsdfError as error:
                 log.error("%s; starting with nothing held", error)
-        compiled = compile_state(held, self._rank)
+        compiled = compile_state(held, self._grants.rank)
         try:
             self._dataplane.adopt(self._line, compiled.state)
         except KernelError as error:
-            # Fail open: the agent must run to be told more; the dataplane tries all of it again at the next change.
-            log.error("%s; nothing is shaped until the next change succeeds", error)
-        self._held, self._compiled, self._rounds = held, compiled, rounds
+            # Fail open: the agent must run to be told more. It is tried again, and in any case by the next change.
+            log.error("%s; nothing is shaped until that is mended", error)
+            self._fault = error
+            self.on_fault()
+        self._held, self._compiled, self._rounds = held, compiled, Rounds(asked)
         down, up = left_of(self._line, [c.rate for c in held.classes.values()])
         if min(down, up) < 0:
             log.warning("classes from before the restart want more than the line has now; it is smaller than it was")
+        self._unsaved = True
         self._save()
 
     # -- what there is
 
     def list(self, owner: str | None = None) -> dict:
         """The classes, with their members, of `owner` (None: of all, and each tells its owner)."""
-        return report.classes(self._held, self._compiled, owner)
+        return report.classes(self._held, self._compiled, owner, self._unix)
 
     def status(self) -> dict:
-        """The line in bit/s, what is left of it, and what each class has carried since it was made."""
+        """The line in bit/s, what is left of it, what each class has carried since it was made, and as `error` why the
+        kernel is not as it should be."""
+        counters, error = {}, self._fault
         try:
-            return report.status(self._held, self._line, self._dataplane.counters())
-        except KernelError as error:
-            return {**report.status(self._held, self._line, {}), "error": error.as_dict()}
+            counters = self._dataplane.counters()
+        except KernelError as unreadable:
+            error = error or unreadable
+        return report.status(self._held, self._line, counters) | ({"error": error.as_dict()} if error else {})
 
     # -- inside
 
-    def _let_go(self) -> None:
-        if self._leaving:
-            self._commit(self._held.without({key for key in self._held.classes if key[0] in self._leaving}))
-            self._leaving.clear()
-
     def _commit(self, held: Held) -> None:
         """Put `held` in force; `settle` comes with the same one, because ranks may have changed."""
-        compiled = compile_state(held, self._rank)
+        compiled = compile_state(held, self._grants.rank)
         change = difference(self._compiled.state, compiled.state)
         if change:
-            self._dataplane.apply(change)
+            try:
+                self._dataplane.apply(change)
+            except KernelError:
+                self.on_fault()
+                raise
+            self._fault = None  # a dataplane that failed before has made all of it anew
         changed = held is not self._held
         self._held, self._compiled = held, compiled
         if changed:
-            self._save()
+            self._unsaved = True
             self.on_change()
 
+    def _without(self, owner: str) -> Held:
+        gone = {key for key in self._held.classes if key[0] == owner}
+        return self._held.without(gone) if gone else self._held
+
+    def _finally(self, owner: str, held: Callable[[], Held]) -> None:
+        """Put in force what ends a round or all of an owner, now or as soon as the kernel takes it."""
+        self._refused[owner] = held
+        try:
+            self._carry_out(owner)
+        except IsdfError as error:
+            log.error("what service %s has on the line stays as it is for now: %s", owner, error)
+            self.on_change()
+
+    def _carry_out(self, owner: str) -> None:
+        self._commit(self._refused[owner]())
+        del self._refused[owner]
+        self._close(owner)
+
     def _save(self) -> None:
-        self._ledger.save(ledgers.dump(self._held, self._rounds))
+        """Once for each verb, at its end."""
+        if self._unsaved:
+            self._ledger.save(ledgers.dump(self._held, self._rounds.as_dict()))
+            self._unsaved = False
 
     def _ask(self, owner: str, what: str) -> None:
-        asked = self._rounds.get(owner)
-        if asked is not None and what not in asked:
-            asked.add(what)
-            self._save()
+        self._unsaved |= self._rounds.ask(owner, what)
+        self._save()
 
     def _close(self, owner: str) -> None:
-        self._before.pop(owner, None)
-        if self._rounds.pop(owner, None) is not None:
-            self._save()
+        self._unsaved |= self._rounds.close(owner)
+        self._save()
 
-    def _counted(self, owner: str) -> Held:
-        """What is held without what `owner` itself has on its way out in an open round."""
-        asked = self._rounds.get(owner)
-        if asked is None:
-            return self._held
-        leaving = {k for k in self._held.classes if k[0] == owner and _asked(k[1]) not in asked}
-        members = {m.id for m in self._held.members.values() if m.owner == owner and m.id not in asked}
-        return self._held.without(leaving, members)
-
-    def _grant(self, owner: str) -> Grant:
-        return UNLIMITED if owner == LOCAL else self._grants(owner)
-
-    def _rank(self, owner: str) -> tuple[int, int]:
-        try:
-            grant = self._grant(owner)
-        except IsdfError:  # not in the assignment any more, about to be withdrawn
-            return 1 << 31, 1 << 31
-        return -grant.priority, grant.position
-
-    def _limit(self, owner: str, verb: str) -> Limit:
-        limit = self._grant(owner).limits.get(verb)
-        if limit is None:
-            raise NotPermittedError(f"service {owner} may not {verb}: its service.yaml does not list it under 'may'")
-        return limit
+    def _unix(self, end: float) -> float:
+        """The Unix time of a time of the monotonic clock, for people."""
+        return round(self._wall() + end - self._clock(), 1)
 
     def _class(self, owner: str, name: str) -> Key:
         key = owner, parse_name(name, "class")
         if key not in self._held.classes:
             raise NotFoundError(f"there is no class {name!r}; add_class makes it")
         return key
-
-    def _free_id(self, taken: set[int] | None = None) -> int:
-        taken = {c.id for c in self._held.classes.values()} | (taken or set())
-        number = next((i for i in range(FIRST_ID, LAST_ID + 1) if i not in taken), None)
-        if number is None:
-            raise LimitError(f"the router has its {LAST_ID - FIRST_ID + 1} classes")
-        return number
-
-
-def _asked(name: str) -> str:
-    return f"class {name}"  # a lease of a member is hexadecimal: the two cannot meet in one set
-
-
-def _check_limit(limit: Limit, what: str, others: int) -> None:
-    if limit.max is not None and others >= limit.max:
-        raise LimitError(f"the service may have {limit.max} of these at a time: {what}")

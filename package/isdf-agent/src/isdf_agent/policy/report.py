@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from isdf.model import Lease, Line
 from isdf.value import asdict
@@ -12,20 +12,22 @@ from .hosts import wanted
 from .leases import Compiled, Held, MemberLease
 from .line import left_of
 
+Unix = Callable[[float], float]  # the Unix time of an end
 
-def lease(member: MemberLease, compiled: Compiled) -> Lease:
+
+def lease(member: MemberLease, compiled: Compiled, unix: Unix) -> Lease:
     return Lease(
         id=member.id,
         owner=member.owner,
         verb="add_class_member",
         args={"name": member.name, "flow": member.flow.as_dict()},
         since=member.since,
-        until=member.until,
+        until=None if member.until is None else unix(member.until),
         active=member.id not in compiled.shadowed,
     )
 
 
-def classes(held: Held, compiled: Compiled, owner: str | None) -> dict:
+def classes(held: Held, compiled: Compiled, owner: str | None, unix: Unix) -> dict:
     """Rates are bit/s; members have `lease`, `flow`, `active`, and `until` and `addresses` where they have them."""
     found = []
     for key, c in held.classes.items():
@@ -35,15 +37,15 @@ def classes(held: Held, compiled: Compiled, owner: str | None) -> dict:
         about |= {"class": c.name, "rate": c.rate.down, "ceil": c.rate.down_ceil}
         about |= {"up": c.rate.up, "up_ceil": c.rate.up_ceil}
         members = [m for m in held.members.values() if (m.owner, m.name) == key]
-        about["members"] = [_member(m, held, compiled) for m in members]
+        about["members"] = [_member(m, held, compiled, unix) for m in members]
         found.append(about)
     return {"classes": found}
 
 
-def _member(member: MemberLease, held: Held, compiled: Compiled) -> dict:
+def _member(member: MemberLease, held: Held, compiled: Compiled, unix: Unix) -> dict:
     about = {"lease": member.id, "flow": member.flow.as_dict(), "active": member.id not in compiled.shadowed}
     if member.until is not None:
-        about["until"] = member.until
+        about["until"] = unix(member.until)
     if member.flow.host:
         about["addresses"] = sorted(held.addresses.get(member.flow.host, ()))
     return about
