@@ -9,7 +9,7 @@ from isdf.errors import HostNotFoundError, UnavailableError
 from isdf.loop import Loop
 from isdf_agent.monitor import resolver as resolvers
 from isdf_agent.monitor.analyzers import dns
-from isdf_agent.monitor.resolver import Resolver, name_servers
+from isdf_agent.monitor.resolver import Resolver, SilenceError, name_servers
 
 
 class Server:
@@ -84,13 +84,14 @@ def test_a_name_without_an_address_is_said_so(ask):
 
 def test_a_server_that_fails_is_asked_again_and_then_given_up(ask):
     _, error, server = ask(lambda kind, number: message("tv.example", kind, flags=0x8182, number=number))
-    assert isinstance(error, UnavailableError)
+    assert type(error) is UnavailableError
+    assert str(error) == "the name servers cannot tell the address of tv.example just now"
     assert len(server.asked) == 4
 
 
-def test_silence_is_unavailable(ask):
+def test_silence_is_told_from_an_answer_that_helps_nobody(ask):
     _, error, server = ask(lambda kind, number: None)
-    assert isinstance(error, UnavailableError)
+    assert isinstance(error, SilenceError)
     assert len(server.asked) == 4
 
 
@@ -114,6 +115,14 @@ def test_one_family_that_answers_is_enough(ask):
     addresses, error, _ = ask(lambda kind, number: good(kind, number) if kind == dns.A else None)
     assert addresses
     assert error is None
+
+
+def test_a_family_without_an_address_and_one_without_an_answer_leave_it_open(ask):
+    def answer(kind, number):
+        return message("tv.example", kind, number=number) if kind == dns.A else None
+
+    _, error, _ = ask(answer)
+    assert type(error) is UnavailableError
 
 
 def test_a_server_where_nobody_listens_is_passed_over(ask):

@@ -63,8 +63,7 @@ class Agent:
             self._procd, self._policy, self._loop, folder=paths.services, notes=paths.run / "services.json",
             ubus=paths.ubus, passwd=paths.passwd, ready_timeout=config.ready_timeout,
         )  # fmt: skip
-        self._resolver = Resolver(self._loop, paths.resolv_conf)
-        self._hosts = HostFollower(self._loop, self._policy, rules, self._resolver)
+        self._hosts = HostFollower(self._loop, self._policy, rules, Resolver(self._loop, paths.resolv_conf))
         self._policy.on_change = self._changed
         self._change_seen: Timer | None = None
         self._tick: Timer | None = None
@@ -79,7 +78,7 @@ class Agent:
         self._changed()
         self._bus.attach(self._loop)
         self._procd.watch(self._supervisor.exited, self._supervisor.reconcile)
-        buses.publish(self._bus, self, self._supervisor, self._policy, self._hosts, self._resolver)
+        buses.publish(self._bus, self, self._supervisor, self._policy, self._hosts)
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
         self._loop.on_signal(signal.SIGINT, self._loop.stop)
         self._supervisor.adopt(self._delivery.start)

@@ -46,16 +46,10 @@ class Agent(Protocol):
     def release(self, service: str, done: Callable[[str | None], None]) -> None: ...
 
 
-class Resolver(Protocol):
-    """Asks DNS for a name (`isdf_agent.monitor.resolver`)."""
-
-    def resolve(self, name: str, done: Callable[[list[tuple[str, float]], IsdfError | None], None]) -> None: ...
-
-
 class Hosts(Protocol):
     """Who follows names (`isdf_agent.monitor.hosts`)."""
 
-    def learned(self, name: str, addresses: list[tuple[str, float]]) -> None: ...
+    def resolve(self, name: str, done: Callable[[IsdfError | None], None]) -> None: ...
 
 
 def owner_of(request: Request) -> str:
@@ -80,13 +74,11 @@ def publish_agent(bus: Connection, agent: Speaking) -> None:
     bus.add("isdf", {"status": Method(status, {}), "pull": Method(pull, {})})
 
 
-def publish(
-    bus: Connection, agent: Agent, supervisor: Supervisor, policy: Policy, hosts: Hosts, resolver: Resolver
-) -> None:
+def publish(bus: Connection, agent: Agent, supervisor: Supervisor, policy: Policy, hosts: Hosts) -> None:
     """Offer the agent's objects on `bus`."""
     publish_agent(bus, agent)
     _publish_service(bus, agent, supervisor)
-    _publish_control(bus, supervisor, policy, hosts, resolver)
+    _publish_control(bus, supervisor, policy, hosts)
 
 
 def _publish_service(bus: Connection, agent: Agent, supervisor: Supervisor) -> None:
@@ -130,7 +122,7 @@ def _publish_service(bus: Connection, agent: Agent, supervisor: Supervisor) -> N
     )
 
 
-def _publish_control(bus: Connection, supervisor: Supervisor, policy: Policy, hosts: Hosts, resolver: Resolver) -> None:
+def _publish_control(bus: Connection, supervisor: Supervisor, policy: Policy, hosts: Hosts) -> None:
     def asking(request: Request) -> str:
         owner = owner_of(request)
         if owner != LOCAL:
@@ -156,15 +148,14 @@ def _publish_control(bus: Connection, supervisor: Supervisor, policy: Policy, ho
             return answer
         request.defer()
 
-        def resolved(addresses: list[tuple[str, float]], error: IsdfError | None) -> None:
-            hosts.learned(flow.host, addresses)
+        def resolved(error: IsdfError | None) -> None:
             if isinstance(error, HostNotFoundError):
                 policy.remove_class_member(owner, lease.id)
                 request.fail(error)
             else:
                 request.reply(answer | ({"warning": str(error)} if error else {}))
 
-        resolver.resolve(flow.host, resolved)
+        hosts.resolve(flow.host, resolved)
         return None
 
     def remove_class_member(request: Request) -> dict:

@@ -26,6 +26,10 @@ Addresses = list[tuple[str, float]]  # address and TTL in seconds
 Done = Callable[[Addresses, IsdfError | None], None]
 
 
+class SilenceError(UnavailableError):
+    """No name server answers at all."""
+
+
 class Resolver:
     """`resolve(name, done)`: `done(addresses, None)`, or `done([], error)` with `HostNotFoundError` or
     `UnavailableError`; never before `resolve` has returned."""
@@ -56,6 +60,7 @@ class _Question:
     def __init__(self, loop, name: str, kind: int, tries: list, port: int, done: Callable) -> None:
         self._loop, self._name, self._kind, self._port, self._done = loop, name, kind, port, done
         self._tries = iter(tries)
+        self._answered = False
         self._socket: socket.socket | None = None
         self._timer = loop.after(0, self._ask)
 
@@ -63,7 +68,10 @@ class _Question:
         self._hang_up()
         server, wait = next(self._tries, (None, 0))
         if server is None:
-            self._done(UnavailableError(f"no name server answers for {self._name}"))
+            if self._answered:
+                self._done(_untold(self._name))
+            else:
+                self._done(SilenceError(f"no name server answers for {self._name}"))
             return
         self._timer = self._loop.after(wait, self._ask)
         self._id = secrets.randbelow(1 << 16)
@@ -94,6 +102,7 @@ class _Question:
             return
         if (answer.id, answer.name, answer.kind) != (self._id, self._name, self._kind):
             return  # not for this question; the right answer may still come
+        self._answered = True
         if answer.rcode not in (0, dns.NXDOMAIN) or (answer.truncated and not answer.addresses):
             self._next()
             return
@@ -130,4 +139,11 @@ def _together(name: str, results: dict[int, object]) -> tuple[Addresses, IsdfErr
     for error in errors:
         if isinstance(error, HostNotFoundError):
             return [], error
-    return [], errors[0] if errors else HostNotFoundError(f"host {name} has no address")
+    if not errors:
+        return [], HostNotFoundError(f"host {name} has no address")
+    silent = len(errors) == len(results) and all(isinstance(error, SilenceError) for error in errors)
+    return [], errors[0] if silent else _untold(name)
+
+
+def _untold(name: str) -> UnavailableError:
+    return UnavailableError(f"the name servers cannot tell the address of {name} just now")

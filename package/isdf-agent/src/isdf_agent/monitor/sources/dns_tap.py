@@ -39,18 +39,18 @@ class DnsTap:
         self._log: Nflog | None = None
 
     def open(self) -> None:
-        """Begin to listen. Idempotent; `KernelError` when the kernel refuses."""
-        if self._log is not None:
-            return
-        log = Nflog(self._group, SNAPLEN)
+        """Begin to listen, or see to it that the rules are there still. `KernelError` when the kernel refuses."""
+        log = self._log or Nflog(self._group, SNAPLEN)
         try:
             if not self._are_there():
                 self._rules.run(rules(self._group))
         except Exception:
-            log.close()
+            if self._log is None:
+                log.close()
             raise
-        self._log = log
-        self._loop.watch(log.fileno(), self._readable)
+        if self._log is None:
+            self._log = log
+            self._loop.watch(log.fileno(), self._readable)
 
     def close(self) -> None:
         """Listen no more, and take the rules away. Idempotent; also takes away those of an agent that was killed."""
