@@ -172,8 +172,18 @@ class Home:
 
 @pytest.fixture
 def home(tmp_path):
+    yield from a_home(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def lasting_home(tmp_path_factory):
+    """One for all tests of a module."""
+    yield from a_home(tmp_path_factory.mktemp("home"))
+
+
+def a_home(folder):
     for tool in ("ip", "nft", "tc", "unshare", "nsenter"):
         assert shutil.which(tool), f"{tool} is missing: install iproute2, nftables and util-linux"
-    home = Home(tmp_path)
+    home = Home(folder)
     yield home
     home.close()

@@ -13,6 +13,7 @@ from pathlib import Path
 from isdf.errors import IsdfError
 from isdf.loop import Loop
 from isdf.model import Lease, Line
+from isdf_agent import healing
 from isdf_agent.dataplane.kernel import KernelDataplane
 from isdf_agent.dataplane.link import LinkWorker
 from isdf_agent.dataplane.nft import Nft
@@ -23,6 +24,7 @@ from isdf_agent.policy.ledger import FileLedger
 from isdf_agent.policy.policy import Policy
 
 LINE = Line(down=8_000_000, up=8_000_000, base_down=1_200_000, base_up=1_200_000)
+LOOKS = []  # an entry for each foreign change that was told
 GRANT = Grant({"add_class": Limit(), "add_class_member": Limit()})
 
 
@@ -33,6 +35,8 @@ def answer(policy, dataplane, verb, args):
         return dataplane.warm()
     if verb == "worker":
         return dataplane._worker.pid
+    if verb == "looks":
+        return len(LOOKS)
     if verb == "anonymous":
         lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
@@ -52,6 +56,11 @@ def main():
     dataplane = KernelDataplane("wan", ("br-lan", "guest"), mask, nft, LinkWorker(loop))
     policy = Policy(dataplane, LINE, FileLedger(Path(sys.argv[1])), lambda owner: GRANT)
     hosts = HostFollower(loop, policy, nft, Resolver(loop, Path(os.environ.get("RESOLV_CONF", "/dev/null"))))
+    healing.APART = 0.2  # the tests do one damage after the other
+    healer = healing.Healer(loop, [policy.repair, hosts.repair])
+    policy.on_fault = hosts.on_fault = healer.refused
+    if "HEALS" in os.environ:
+        dataplane.watch(loop, lambda: (LOOKS.append(True), healer.look()))
     policy.restore()
     hosts.update()
     print("{}", flush=True)

@@ -120,15 +120,23 @@ class RecordingWorker:
         return {"leaf": "fq_codel", "missing": []}
 
 
-def test_when_nft_refuses_the_queues_go_back():
+def test_when_nft_refuses_all_is_tried_once_and_then_the_queues_go_back():
     worker = RecordingWorker()
-    dataplane = KernelDataplane("wan", ("lan",), nft=RefusingNft(), worker=worker)
+    dataplane = KernelDataplane("lo", ("lan",), nft=RefusingNft(), worker=worker)
     dataplane.adopt(Line(8_000_000, 8_000_000, 1_000_000, 1_000_000), State())
     with pytest.raises(KernelError, match="refused"):
         dataplane.apply(Change(set_classes=(Class(2, "a/b", RATE),)))
-    assert worker.plans == [[1], [1, 2], [1]]
+    assert worker.plans == [[1], [1, 2], [1, 2], [1]]
     with pytest.raises(KernelError):
         dataplane.apply(Change(set_classes=(Class(2, "a/b", RATE),)))
+
+
+def test_no_worker_is_started_where_there_is_no_wan_device():
+    worker = RecordingWorker()
+    dataplane = KernelDataplane("nowhere", ("lan",), nft=RefusingNft(), worker=worker)
+    with pytest.raises(KernelError, match="the WAN device nowhere does not exist"):
+        dataplane.adopt(Line(8_000_000, 8_000_000, 1_000_000, 1_000_000), State())
+    assert worker.plans == []
 
 
 def test_a_mask_of_the_connection_mark_needs_five_bits():

@@ -32,6 +32,7 @@ from .dataplane.port import Dataplane
 from .delivery.delivery import Delivery
 from .delivery.identity import Identities, Identity
 from .delivery.joining import Joining
+from .healing import Healer
 from .monitor.hosts import HostFollower
 from .monitor.resolver import Resolver
 from .monitor.sources.dns_tap import Rules
@@ -64,7 +65,9 @@ class Agent:
             ubus=paths.ubus, passwd=paths.passwd, ready_timeout=config.ready_timeout,
         )  # fmt: skip
         self._hosts = HostFollower(self._loop, self._policy, rules, Resolver(self._loop, paths.resolv_conf))
+        self._healer = Healer(self._loop, [self._policy.repair, self._hosts.repair])
         self._policy.on_change = self._changed
+        self._policy.on_fault = self._hosts.on_fault = self._healer.refused
         self._change_seen: Timer | None = None
         self._tick: Timer | None = None
         self._delivery = Delivery(self._loop, config, paths, identity, self._supervisor, version=__version__)
@@ -74,6 +77,7 @@ class Agent:
 
     def run(self) -> bool:
         """Whether another agent must take over, because the router is somebody else now."""
+        self._dataplane.watch(self._loop, self._healer.look)
         self._policy.restore()
         self._changed()
         self._bus.attach(self._loop)
@@ -150,10 +154,7 @@ class Agent:
         """By hand, and by procd when an interface came up: its device may be another one than before."""
         self._joining.start()
         self._delivery.pull()
-        try:
-            self._policy.repair()
-        except IsdfError as error:
-            log.error("%s; it is tried again at the next change", error)
+        self._healer.look()
 
     def hold(self, service: str, done: Callable[[str | None], None]) -> None:
         """The customer stops a service."""

@@ -8,15 +8,19 @@ queues go back. What is old: the rules first, then the worker waits for the queu
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
+
 from isdf.errors import KernelError
 from isdf.log import Log
 from isdf.model import Line
 
 from .link import LinkWorker
 from .nft import Nft
+from .ours import DNS_TABLE, IFB, PREFERENCE, TABLE
 from .port import BASE, Change, Class, Counters, State, after
-from .ruleset import TABLE
 from .transition import Table, adopt_script, change_script, stale_script
+from .watch import Watch
 
 log = Log(__name__)
 
@@ -36,24 +40,42 @@ class KernelDataplane:
         self._wan, self._lan, self._mask = wan, tuple(lan), mark_mask
         self._nft = nft or Nft()
         self._worker = worker or LinkWorker()
+        self._watch: Watch | None = None
         self._line: Line | None = None
         self._state = State()
         self._buckets = None
         self._adopted = False
         self._missing: list[str] = []
 
+    def watch(self, loop, changed: Callable[[], None]) -> None:
+        self._watch = Watch((self._wan, *self._lan), IFB, PREFERENCE, (TABLE, DNS_TABLE), changed)
+        self._watch.attach(loop)
+        self._nft.ran = self._watch.ours
+
     def adopt(self, line: Line, state: State) -> None:
         self._line, self._state, self._adopted = line, state, False
         table = self._table()
-        if table:
-            stale = stale_script(table, state)
-            if stale:
+        ruined = bool(table and table.ruins)
+        if table and not ruined and (stale := stale_script(table, state)):
+            try:
                 self._nft.run("\n".join(stale))
                 table = self._table()
-        self._buckets = self._make_buckets(self._shape(state)["leaf"])
-        script = adopt_script(table, state, self._wan, self._buckets)
-        if script:
-            self._nft.run("\n".join(script))
+            except KernelError:
+                ruined = True
+        self._buckets = self._make_buckets(self._shape(state, anew=True)["leaf"])
+        if not ruined:
+            script = adopt_script(table, state, self._wan, self._buckets)
+            try:
+                if script:
+                    self._nft.run("\n".join(script))
+            except KernelError:
+                if table is None:
+                    raise
+                ruined = True
+        if ruined:
+            log.warning("somebody made of table %s what cannot be mended in parts; it is made anew", TABLE)
+            script = adopt_script(None, state, self._wan, self._buckets)
+            self._nft.run("\n".join([f"delete table {TABLE}", *script]))
         self._adopted = True
 
     def apply(self, change: Change) -> None:
@@ -69,13 +91,9 @@ class KernelDataplane:
         try:
             if script:
                 self._nft.run("\n".join(script))
-        except KernelError:
-            if not self._has_table():  # somebody flushed the ruleset
-                self._adopt_instead(new)
-                return
-            if change.set_classes:
-                self._shape(self._state)
-            raise
+        except KernelError:  # somebody took from the table what the change builds on
+            self._adopt_instead(new)
+            return
         self._state = new
         if change.remove_classes:
             try:
@@ -85,12 +103,16 @@ class KernelDataplane:
                 log.warning("the queues of classes %s stay for now: %s", change.remove_classes, error)
 
     def _adopt_instead(self, new: State) -> None:
-        """All of the new state, not only the change: the kernel has nothing that the change could be made to."""
+        """All of the new state, not only the change: the kernel has not what the change could be made to."""
         old = self._state
         try:
             self.adopt(self._line, new)
         except KernelError:
-            self._state = old
+            try:
+                self.adopt(self._line, old)
+            except KernelError as error:
+                self._state = old  # the next change, or a repair, tries again
+                log.warning("the kernel is not as it should be: %s", error)
             raise
 
     def counters(self) -> dict[int, Counters]:
@@ -107,7 +129,7 @@ class KernelDataplane:
 
     def teardown(self) -> None:
         self._nft.run(f"add table {TABLE}\ndelete table {TABLE}")
-        self._worker.call("teardown", wan=self._wan, lan=self._lan)
+        self._worker.call("teardown")
         self._line, self._state, self._adopted = None, State(), False
 
     def close(self) -> None:
@@ -115,11 +137,19 @@ class KernelDataplane:
         self._worker.close()
         self._nft.close()
 
-    def _shape(self, state: State) -> dict:
+    def _shape(self, state: State, anew: bool = False) -> dict:
         line = self._line
+        if not _exists(self._wan):  # which the worker would say too, for twelve megabytes
+            raise KernelError(f"the WAN device {self._wan} does not exist")
         classes = {BASE: (line.base_down, line.base_down, line.base_up, line.base_up)}
         classes |= {c.id: _rates(c) for c in state.classes.values()}
-        answer = self._worker.call("shape", wan=self._wan, lan=self._lan, down=line.down, up=line.up, classes=classes)
+        if self._watch:
+            self._watch.learn()
+        answer = self._worker.call(
+            "shape", wan=self._wan, lan=self._lan, down=line.down, up=line.up, classes=classes, anew=anew
+        )
+        if self._watch:
+            self._watch.trust(answer["port"])
         missing, self._missing = self._missing, answer["missing"]
         if answer["missing"] not in ([], missing):
             log.warning("LAN devices %s are not there; what leaves through them is not shaped", answer["missing"])
@@ -138,6 +168,10 @@ class KernelDataplane:
         from .buckets import Buckets
 
         return Buckets(self._mask)
+
+
+def _exists(device: str) -> bool:
+    return device in (name for _, name in socket.if_nameindex())
 
 
 def _rates(c: Class) -> tuple[int, int, int, int]:

@@ -26,7 +26,9 @@ def carry_out(shaper, request: dict) -> dict:
     from .shaper import Plan
 
     if request["op"] == "teardown":
-        return shaper.teardown(request["wan"], request["lan"])
+        return shaper.teardown()
+    if request["anew"]:
+        shaper.forget()
     classes = {int(number): tuple(rates) for number, rates in request["classes"].items()}
     plan = Plan(request["wan"], tuple(request["lan"]), request["down"], request["up"], classes)
     return shaper.shape(plan)

@@ -6,6 +6,7 @@ For tests, for `option dataplane 'memory'`, and as the twin that the kernel's da
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 
 from isdf.errors import KernelError
 from isdf.model import Line
@@ -75,6 +76,9 @@ class MemoryDataplane:
 
     def counters(self) -> dict[int, Counters]:
         return {number: Counters() for number in (BASE, *self.state.classes)}
+
+    def watch(self, loop, changed: Callable[[], None]) -> None:
+        """Nobody else can change anything here."""
 
     def warm(self) -> None:
         """Nothing takes time to start here."""

@@ -7,7 +7,7 @@ not at all. `KernelDataplane` and `MemoryDataplane` speak this; policy knows not
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from isdf.model import Line, Rate
 from isdf.protocol import Protocol
@@ -98,6 +98,9 @@ class Dataplane(Protocol):
 
     def apply(self, change: Change) -> None:
         """Carry out `change` as a whole. `adopt` comes first."""
+
+    def watch(self, loop, changed: Callable[[], None]) -> None:
+        """From now on call `changed` in `loop` when somebody else has changed in the kernel what is ours."""
 
     def counters(self) -> dict[int, Counters]:
         """By class id; `BASE` is the base class."""

@@ -21,7 +21,7 @@ from isdf.value import dataclass
 from .tree import MTU, ROOT, Leaf, Node
 
 CHANGE, CREATE = 0x5, 0x605  # NLM_F_REQUEST | NLM_F_ACK, and | NLM_F_EXCL | NLM_F_CREATE
-ETH_P_ALL = 3
+ROOT_PARENT = 0xFFFFFFFF  # TC_H_ROOT: of a qdisc that stands at the root of its device
 _TICK = 64  # nanoseconds, the unit of HTB's buffers (PSCHED_SHIFT)
 _MEMORY = 4 << 20  # bytes that an fq_codel may hold; its own default is half of a small router
 _BESTEFFORT = 3  # CAKE_DIFFSERV_BESTEFFORT
@@ -43,7 +43,7 @@ def reason(error: NetlinkError) -> str:
 
 def root(ip: IPRoute, index: int):
     """The root qdisc of a device, None where it has none."""
-    return next((q for q in ip.get_qdiscs(index) if q["parent"] == 0xFFFFFFFF), None)
+    return next((q for q in ip.get_qdiscs(index) if q["parent"] == ROOT_PARENT), None)
 
 
 def is_ours(qdisc, signature: int) -> bool:
@@ -77,7 +77,7 @@ def classes(ip: IPRoute, index: int) -> dict[int, Found]:
         p = c.get_attr("TCA_OPTIONS").get_attr("TCA_HTB_PARMS")
         handle, parent = c["handle"], c["parent"]
         # The kernel names the root qdisc as the parent of top classes, or the root of all.
-        parent = ROOT if parent == 0xFFFFFFFF else parent
+        parent = ROOT if parent == ROOT_PARENT else parent
         node = Node(handle, parent, p["rate"], p["ceil"], p["quantum"], leaves.get(handle))
         found[handle] = Found(node, (p["buffer"], p["cbuffer"]), c.get_attr("TCA_STATS")["qlen"] > 0)
     return found
@@ -133,10 +133,10 @@ def probe(ip: IPRoute, ifb: int) -> str:
     """The best fair queue that this kernel takes: tried at the root of our own ifb, before anything stands there."""
     for kind in ("cake", "fq_codel"):
         try:
-            _send(ip, RTM_NEWQDISC, CREATE, ifb, ROOT, 0xFFFFFFFF, kind, None)
+            _send(ip, RTM_NEWQDISC, CREATE, ifb, ROOT, ROOT_PARENT, kind, None)
         except NetlinkError:
             continue
-        ip.tc("del", index=ifb, handle=ROOT, parent=0xFFFFFFFF)
+        ip.tc("del", index=ifb, handle=ROOT, parent=ROOT_PARENT)
         return kind
     return "buckets"
 

@@ -10,7 +10,8 @@ from pyroute2.iproute.linux import IPRoute
 
 from isdf.errors import KernelError
 
-PREFERENCE = 0x15DF
+from .ours import PREFERENCE
+
 CLSACT, INGRESS, EGRESS = 0xFFFF0000, 0xFFFFFFF2, 0xFFFFFFF3
 _ETH_P_ALL = 3
 
@@ -37,9 +38,10 @@ def redirect(ip: IPRoute, index: int, device: str, ifb: int) -> bool:
 
 
 def remove(ip: IPRoute, index: int) -> None:
-    """Undo `redirect`; the clsact goes too when nobody has filters in it."""
-    if _target(ip, index) is not None:
-        _delete(ip, index)
+    """Undo `redirect` where it was done; the clsact goes too when nobody has filters in it."""
+    if _target(ip, index) is None:
+        return
+    _delete(ip, index)
     has_clsact = any(q.get_attr("TCA_KIND") == "clsact" for q in ip.get_qdiscs(index))
     if has_clsact and not any(ip.get_filters(index, parent=parent) for parent in (INGRESS, EGRESS)):
         ip.tc("del", "clsact", index)

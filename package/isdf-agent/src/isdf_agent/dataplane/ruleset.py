@@ -17,9 +17,9 @@ import ipaddress
 from collections.abc import Iterable
 
 from .match_shape import Shape, shape_of, split_prefix
+from .ours import TABLE
 from .port import BASE, Class, Match
 
-TABLE = "inet isdf"
 _TYPES = {"local_port": "inet_service", "remote_port": "inet_service", "proto": "inet_proto", "all": "nf_proto"}
 _HAS_PORTS = "meta l4proto { 6, 17, 132, 136 }"  # tcp, udp, sctp, udplite
 
@@ -122,8 +122,14 @@ def class_chain(number: int, wan: str, buckets) -> list[str]:
     return [*rules, buckets.priority(number)] if buckets else rules
 
 
+def hook_of(name: str) -> tuple[str | None, int | None, str | None]:
+    """The hook of a chain, its priority (that of mangle) and its policy; Nones where it has none."""
+    return ("forward", -150, "accept") if name == "forward" else (None, None, None)
+
+
 def add_chain(name: str) -> str:
-    hook = " { type filter hook forward priority mangle ; policy accept ; }" if name == "forward" else ""
+    where, priority, policy = hook_of(name)
+    hook = f" {{ type filter hook {where} priority {priority} ; policy {policy} ; }}" if where else ""
     return f"add chain {TABLE} {name}{hook}"
 
 

@@ -5,8 +5,7 @@ one HTB tree for all of them: nft has not run yet when a packet enters at the WA
 not share the line. What nft gave no class (from the router or another LAN) passes the ifb unshaped.
 
 A root qdisc that somebody made (its handle is not 0, as the kernel's own default has) and that is not ours is left
-alone, and the plan is refused naming it. Ours is told by its `r2q`, which nothing else uses here: every class has its
-quantum given.
+alone, and the plan is refused naming it. Ours is told by its `r2q`.
 
 Only the worker changes these queues, so it remembers what it has read and made: reading all of a tree takes longer than
 changing a class in it. Where the kernel does not agree any more, everything is read anew and tried once again.
@@ -27,13 +26,13 @@ from isdf.log import Log
 from isdf.value import dataclass
 
 from . import queues, redirect
+from .ours import IFB, SIGNATURE
 from .port import BASE
+from .queues import ROOT_PARENT
 from .tree import ROOT, Node, drained, leaf_handle, nodes, number_of
 
 log = Log(__name__)
 
-IFB = "ifb-isdf"
-SIGNATURE = 0x15DF  # r2q of our root qdiscs
 Undo = list[Callable[[], object]]
 
 
@@ -59,24 +58,23 @@ class Shaper:
         self.retiring: dict[int, set[int]] = {}
 
     def shape(self, plan: Plan) -> dict:
-        """Make it so. The answer: `leaf`, the kind of fair queue, and `missing`, LAN devices that are not there.
+        """Make it so. The answer: `leaf`, the kind of fair queue, `missing`, LAN devices that are not there, and the
+        netlink `port` that asks for the changes.
 
         Classes that are not in the plan go when their queues are empty (`drain`). When the kernel refuses in the
         middle, what this call has made or changed is undone, and `KernelError` raised.
         """
-        remembered = bool(self._known)
         try:
             return self._shape(plan)
         except KernelError:
-            if not remembered:
-                raise
-        return self._shape(plan)
+            # What was remembered may be wrong, or a device has gone just now; nothing is remembered any more.
+            return self._shape(plan)
 
     def _shape(self, plan: Plan) -> dict:
         wan = _index(plan.wan)
         if wan is None:
             raise KernelError(f"the WAN device {plan.wan} does not exist")
-        undo: Undo = []
+        anew, undo = not self._known, []
         try:
             if wan not in self._known:
                 queues.root_is_free(self._ip, wan, plan.wan, SIGNATURE)
@@ -85,6 +83,8 @@ class Shaper:
             self._tree(ifb, plan.down, {i: r[:2] for i, r in plan.classes.items()}, kind, 0, undo)
             self._tree(wan, plan.up, {i: r[2:] for i, r in plan.classes.items()}, kind, leaf_handle(BASE), undo)
             missing = [name for name in plan.lan if not self._redirect(name, ifb, undo)]
+            if anew:
+                self._leave({wan, ifb}, {i for i, _ in self._redirected})
         except NetlinkError as error:
             self._back(undo)
             raise KernelError(f"the kernel refused the queues: {queues.reason(error)}") from None
@@ -92,7 +92,7 @@ class Shaper:
             self._back(undo)
             raise
         self.drain()
-        return {"leaf": kind, "missing": missing}
+        return {"leaf": kind, "missing": missing, "port": self._ip.getsockname()[0]}
 
     def drain(self) -> None:
         """Delete the retiring classes whose queues are empty by now."""
@@ -108,23 +108,18 @@ class Shaper:
             if not numbers:
                 del self.retiring[index]
 
-    def teardown(self, wan: str, lan: list[str]) -> dict:
-        """Remove the trees, the redirections and the ifb."""
-        self._forget()
-        for name in lan:
-            index = _index(name)
-            if index is not None:
-                redirect.remove(self._ip, index)
-        index = _index(wan)
-        if index is not None and queues.is_ours(queues.root(self._ip, index), SIGNATURE):
-            self._delete_root(index)
+    def teardown(self) -> dict:
+        """Remove the trees, the redirections and the ifb, on whatever devices they are."""
+        self.forget()
+        self._leave(set(), set())
         ifb = _index(IFB)
         if ifb is not None:
             self._ip.link("del", index=ifb)
         self.retiring.clear()
         return {}
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Somebody else may have changed something: the next plan reads all of it anew."""
         self._known.clear()
         self._redirected.clear()
         self._kind = None
@@ -192,11 +187,20 @@ class Shaper:
             self._redirected.add((index, ifb))
         return True
 
+    def _leave(self, trees: set[int], redirected: set[int]) -> None:
+        """Remove our trees and redirections from all devices but these: one was the WAN, or a LAN, before."""
+        for qdisc in list(self._ip.get_qdiscs()):
+            index = qdisc["index"]
+            if qdisc["handle"] == redirect.CLSACT and index not in redirected:
+                redirect.remove(self._ip, index)
+            elif qdisc["parent"] == ROOT_PARENT and index not in trees and queues.is_ours(qdisc, SIGNATURE):
+                self._delete_root(index)
+
     def _delete_root(self, index: int) -> None:
-        self._ip.tc("del", index=index, handle=ROOT, parent=0xFFFFFFFF)
+        self._ip.tc("del", index=index, handle=ROOT, parent=ROOT_PARENT)
 
     def _back(self, undo: Undo) -> None:
-        self._forget()
+        self.forget()
         for step in reversed(undo):
             try:
                 step()

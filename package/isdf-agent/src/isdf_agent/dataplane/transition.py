@@ -13,19 +13,23 @@ from isdf.value import dataclass, field
 
 from . import ruleset
 from .match_shape import Shape
+from .ours import TABLE
 from .port import BASE, Change, Class, Match, State, after
-from .ruleset import TABLE
 
 Map = tuple[Shape, bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What the kernel has: chains with the number of their rules and their fingerprint, elements of maps, counters."""
+    """What the kernel has: chains with the number of their rules and their fingerprint, elements of maps, counters.
+
+    `ruins`: chains that are no more, or not as they should be, in the packets' way; that cannot be changed.
+    """
 
     chains: dict[str, tuple[int, str]] = field(default_factory=dict)
     maps: dict[str, dict[str, str]] = field(default_factory=dict)
     counters: set[str] = field(default_factory=set)
+    ruins: set[str] = field(default_factory=set)
 
     @classmethod
     def read(cls, objects: Iterable[dict]) -> Table:
@@ -35,6 +39,8 @@ class Table:
             (kind, o), *_ = entry.items()
             if kind == "chain":
                 table.chains[o["name"]] = (0, "")
+                if tuple(map(o.get, ("hook", "prio", "policy"))) != ruleset.hook_of(o["name"]):
+                    table.ruins.add(o["name"])
             elif kind == "rule":
                 count, _ = table.chains[o["chain"]]
                 table.chains[o["chain"]] = (count + 1, o.get("comment", ""))
