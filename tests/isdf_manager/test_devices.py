@@ -3,6 +3,7 @@
 import re
 
 from isdf.formats import claim
+from isdf_agent import config as agent_config
 from isdf_manager import devices
 
 CODE = r"claim code: ([A-Z2-7]{4}(?:-[A-Z2-7]{4}){8})\n\Z"
@@ -33,6 +34,23 @@ def test_a_factory_writes_all_that_a_router_needs(manager, tmp_path):
         "config line 'line'\n\toption wan 'eth0'\n\tlist lan 'br-lan'\n\tlist lan 'br-guest'\n"
         "\toption down '8000'\n\toption up '8000'\n\toption base_down '1200'\n\toption base_up '1200'\n"
     )
+
+
+def test_the_agent_understands_what_a_factory_writes(manager, tmp_path):
+    file = tmp_path / "isdf"
+    words = (
+        "--line",
+        "down=8mbit,up=8000,base_down=150kBps,base_up=1200",
+        "--wan",
+        "eth0",
+        "--set",
+        "pull_interval=60",
+    )
+    printed = manager.ok("device", "add", "home1", "--uci", file, *words)
+    read = agent_config.load(file)
+    assert (read.manager, read.claim, read.insecure) == ("http://manager.example:8080", code(printed), True)
+    assert (read.line.down, read.line.up, read.line.base_down, read.line.base_up) == (8e6, 8e6, 1.2e6, 1.2e6)
+    assert (read.wan, read.lan, read.pull_interval) == ("eth0", ("br-lan",), 60)
 
 
 def test_a_manager_with_tls_is_not_called_without(manager, tmp_path, monkeypatch):
