@@ -3,43 +3,54 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 from collections.abc import Callable
 
 from .log import Log
+from .process import Process
 
 log = Log(__name__)
 _PIECE = 65536
 _SOON = 0.005  # seconds
 
 
-def start(loop, argv: list[str], done: Callable[[int, bytes], None], stdin: bytes, timeout: float, **popen):
-    """See `Loop.child`. The answer is the `subprocess.Popen`."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "bufsize": 0}
-    process = subprocess.Popen(argv, start_new_session=True, **pipes, **popen)
-    feed, out = process.stdin, process.stdout
-    left, pieces = memoryview(stdin), []
-    for pipe in (feed, out):
-        os.set_blocking(pipe.fileno(), False)
+def start(loop, argv: list[str], done: Callable[[int, bytes], None], stdin: bytes, timeout: float, **options):
+    """See `Loop.child`. The answer is the `Process`."""
+    to_read, feed = os.pipe()
+    out, to_write = os.pipe()
+    try:
+        process = Process(argv, stdin=to_read, stdout=to_write, **options)
+    except OSError:
+        os.close(feed)
+        os.close(out)
+        raise
+    finally:
+        os.close(to_read)
+        os.close(to_write)
+    left, pieces, opened = memoryview(stdin), [], {feed, out}
+    for pipe in opened:
+        os.set_blocking(pipe, False)
 
     def writable() -> None:
         nonlocal left
         try:
-            left = left[feed.write(left[:_PIECE]) or 0 :] if left else left
+            left = left[os.write(feed, left[:_PIECE]) :] if left else left
+        except BlockingIOError:
+            pass
         except BrokenPipeError:
             left = left[:0]  # it reads no more; its exit status tells
         if not left:
             close(feed)
 
-    def close(pipe) -> None:
-        if not pipe.closed:
-            loop.watch(pipe.fileno(), None)
-            pipe.close()
+    def close(pipe: int) -> None:
+        if pipe in opened:
+            opened.remove(pipe)
+            loop.watch(pipe, None)
+            os.close(pipe)
 
     def readable() -> None:
-        data = out.read(_PIECE)
-        if data is None:
+        try:
+            data = os.read(out, _PIECE)
+        except BlockingIOError:
             return
         if data:
             pieces.append(data)
@@ -59,13 +70,13 @@ def start(loop, argv: list[str], done: Callable[[int, bytes], None], stdin: byte
 
     def kill() -> None:
         log.error("%s did not end within %g s; it was killed", argv[0], timeout)
-        os.killpg(process.pid, signal.SIGKILL)
-        if not out.closed:  # somebody in a session of his own may keep it open for ever
+        process.kill()
+        if out in opened:  # somebody in a session of his own may keep it open for ever
             close(out)
             reap()
 
     deadline = loop.after(timeout, kill)
-    loop.watch(out.fileno(), readable)
-    loop.watch(feed.fileno(), None, writable)
+    loop.watch(out, readable)
+    loop.watch(feed, None, writable)
     writable()
     return process

@@ -82,15 +82,16 @@ class Loop:
         signal.signal(number, lambda *_: None)
 
     def child(
-        self, argv: list[str], done: Callable[[int, bytes], None], stdin: bytes = b"", timeout: float = 60, **popen
+        self, argv: list[str], done: Callable[[int, bytes], None], stdin: bytes = b"", timeout: float = 60, **options
     ):
         """Run `argv` and call `done(exit status, what it printed)` at its end; after `timeout` seconds it is killed.
 
-        `stdin` is fed as fast as the child reads it. The exit status is negative for a signal, as in `subprocess`.
+        `stdin` is fed as fast as the child reads it. The exit status is negative for a signal. `options`
+        are those of `isdf.process.Process`, which is the answer.
         """
-        from .child import start  # brings `subprocess`, a megabyte that a process without children need not have
+        from .child import start  # which a service does not need
 
-        return start(self, argv, done, stdin, timeout, **popen)
+        return start(self, argv, done, stdin, timeout, **options)
 
     def run(self) -> None:
         """Serve until `stop` is called."""

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import socket
-import subprocess
 import sys
 import time
 
 from isdf.errors import KernelError
 from isdf.log import Log
+from isdf.process import Process
 
 log = Log(__name__)
 TIMEOUT = 10.0  # seconds for one operation; on a 400 MHz MIPS the start alone takes two
 _TRIES = 3
+_MERCY, _LOOK = 1.0, 0.005  # seconds for a worker to see that it is not wanted any more; between looks
 
 
 class LinkWorker:
@@ -23,7 +22,7 @@ class LinkWorker:
 
     def __init__(self, loop=None, timeout: float = TIMEOUT) -> None:
         self._loop, self._timeout = loop, timeout
-        self._process: subprocess.Popen | None = None
+        self._process: Process | None = None
         self._socket: socket.socket | None = None
 
     @property
@@ -40,10 +39,8 @@ class LinkWorker:
         self.close()
         ours, theirs = socket.socketpair()
         try:
-            # A group of its own: the signals of a terminal are for the agent, which decides when the worker ends.
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "isdf_agent.dataplane.link_worker"], stdin=theirs, process_group=0
-            )
+            argv = [sys.executable, "-P", "-m", "isdf_agent.dataplane.link_worker"]
+            self._process = Process(argv, stdin=theirs.fileno())
         except OSError as error:  # no memory for another process, for example
             ours.close()
             raise KernelError(f"the link worker does not start: {error.strerror or error}") from None
@@ -86,17 +83,16 @@ class LinkWorker:
             self._socket.close()
             self._socket = None
         if self._process is not None:
-            try:
-                self._process.wait(1.0)
-            except subprocess.TimeoutExpired:
-                self._kill()
+            until = time.monotonic() + _MERCY
+            while self._process.poll() is None and time.monotonic() < until:
+                time.sleep(_LOOK)
+            self._process.kill()
+            self._process.wait()
             self._process = None
 
     def _kill(self) -> None:
         if self._process is not None:
-            os.kill(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
+            self._process.kill()
         self.close()
 
     def _line(self) -> bytes:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
 import sys
 from collections.abc import Callable
 
@@ -56,8 +54,7 @@ class Children:
     def stop(self) -> None:
         self._stopped = True
         for child in self._running:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
+            child.kill()
             child.wait()
 
 

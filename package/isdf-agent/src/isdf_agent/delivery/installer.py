@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from isdf.log import Log
 from isdf.loop import Loop
+from isdf.process import SAME
 
 from . import bytecode
 
@@ -151,7 +151,7 @@ class Opkg:
 
         def attempt() -> None:
             try:
-                self._loop.child(argv + words, ended, timeout=self._timeout, env=environment, stderr=subprocess.STDOUT)
+                self._loop.child(argv + words, ended, timeout=self._timeout, env=environment, stderr=SAME)
             except OSError as error:
                 done(f"{argv[0]} does not start: {error.strerror or error}")
 
