@@ -13,7 +13,6 @@ is built from the customer's side. Everything here is pure.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 from collections.abc import Iterable
 
 from .match_shape import Shape, shape_of, split_prefix
@@ -83,6 +82,8 @@ def lookup(shape: Shape, ranges: bool, up: bool) -> str:
         full = 32 if shape.family == 4 else 128
         if length == full:
             return field
+        import ipaddress  # 0.2 MB that only a prefix needs
+
         mask = ipaddress.ip_network(("0.0.0.0" if shape.family == 4 else "::") + f"/{length}").netmask
         return f"{field} & {mask}"
 

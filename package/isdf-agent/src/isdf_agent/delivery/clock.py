@@ -8,13 +8,13 @@ proved who he is says with each answer what time it is: from then on a wall cloc
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable
 
 from isdf.formats.assignment import Assignment, Entry
+from isdf.log import Log
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 BUILT = 1_767_225_600.0  # 2026-01-01, before which no assignment was ever issued
 

@@ -6,8 +6,6 @@ name's next answer often has other addresses than the last one while the last on
 
 from __future__ import annotations
 
-import ipaddress
-
 from isdf.errors import InvalidError
 from isdf.model import parse_address
 
@@ -30,6 +28,8 @@ def fits(pattern: str, name: str) -> bool:
 
 def learned(held: Held, host: str, address: str, ttl: float, now: float) -> Held:
     """With one more answer. The same `held` when nothing changes: not wanted, no unicast address, or hardly newer."""
+    import ipaddress  # 0.2 MB that only who follows names pays
+
     names = [pattern for pattern in wanted(held) if fits(pattern, host)]
     if not names:
         return held
