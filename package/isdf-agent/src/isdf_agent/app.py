@@ -224,15 +224,18 @@ def _parse(argv: list[str]) -> tuple[Path, str, Callable[[Paths], str] | None]:
     parser.add_argument("--version", action="version", version=f"isdf-agent {__version__}")
     parser.add_argument("--root", type=Path, default=Path("/"), help="where the router's files lie (default: /)")
     parser.add_argument("--verbose", action="store_true", help="log more")
-    commands = parser.add_subparsers(dest="command", metavar="enroll")
+    commands = parser.add_subparsers(dest="command", metavar="enroll | teardown")
     enroll = commands.add_parser("enroll", help="make this router known to its ISP, with the claim code of the ISP")
     enroll.add_argument("url", metavar="URL", help="the manager's address, such as https://isdf.isp.example")
     enroll.add_argument("code", metavar="CODE", help="what 'isdf-manager device add' printed: ABCD-EFGH-...")
     enroll.add_argument("--insecure", action="store_true", help="allow an http address")
     enroll.add_argument("--root", type=Path, default=argparse.SUPPRESS, help="as above")
+    commands.add_parser("teardown", help="take all away that an agent made in the kernel; none must run")
     args = parser.parse_args(argv)
     command = None
-    if args.command:
+    if args.command == "teardown":
+        from .teardown_command import teardown as command
+    elif args.command:
         from .enroll_command import enroll  # HTTP and TLS, which an agent must not have in its memory
 
         command = functools.partial(enroll, url=args.url, code=args.code, insecure=args.insecure)

@@ -11,11 +11,11 @@ import re
 import time
 from collections.abc import Callable
 
-from isdf.errors import HostNotFoundError, InvalidError, IsdfError, NotPermittedError
+from isdf.errors import FailedError, HostNotFoundError, InvalidError, IsdfError, NotPermittedError, UnavailableError
 from isdf.log import Log
 from isdf.model import Flow
 from isdf.protocol import Protocol
-from isdf.ubus import Connection, Method, Request, Status, StatusError, Subscription
+from isdf.ubus import Connection, Method, Request, Status, StatusError, Subscription, connect
 
 from .policy.policy import Policy
 from .services.instance import PREFIX
@@ -178,6 +178,31 @@ def _publish_control(bus: Connection, supervisor: Supervisor, policy: Policy, ho
             "list": Method(listing, {}),
         },
     )
+
+
+def end_all(socket: str, patience: float = 10.0) -> None:
+    """End our services at procd, for good. An agent that is ending is waited for, since it would start them again;
+    `FailedError` where one is still there after `patience` seconds. Without a ubusd there is nobody to end."""
+    try:
+        bus = connect(socket)
+    except UnavailableError:
+        return
+    try:
+        _end_all(bus, patience)
+    finally:
+        bus.close()
+
+
+def _end_all(bus: Connection, patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while bus.objects("isdf"):
+        if time.monotonic() > deadline:
+            raise FailedError("isdf-agent runs; end it first: /etc/init.d/isdf-agent stop")
+        time.sleep(0.05)
+    if bus.objects("service"):
+        for name in bus.call("service", "list", {}):
+            if name.startswith(PREFIX):
+                bus.call("service", "delete", {"name": name})
 
 
 def _service_of(request: Request) -> str:
