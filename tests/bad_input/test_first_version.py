@@ -35,3 +35,19 @@ def test_status_says_why_in_the_row_of_each_service_alone(isp):
     for name, (_, words) in BROKEN.items():
         assert [words in line for line in lines if f" {name} " in line] == [True], name
     assert lines[1].endswith("no end")
+
+
+LAST_WORDS = {  # name: exit status, and what the log ends with
+    "dies": (137, ""),
+    "misspelt": (None, "NameError: name 'unknown_name' is not defined (service.py, line 5)"),
+    "raises": (None, "ValueError: this cannot be (service.py, line 8)"),
+    "hangs": (None, ""),
+}
+
+
+@pytest.mark.usefixtures("sold")
+@pytest.mark.parametrize("name", LAST_WORDS)
+def test_the_operator_reads_how_it_ended_and_what_it_said_last(isp, name):
+    status, words = LAST_WORDS[name]
+    wait_until(lambda: (isp.told(name)["log"] or "").endswith(words), 20, "its words")
+    assert isp.told(name)["exit"] == status

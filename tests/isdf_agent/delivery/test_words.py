@@ -1,5 +1,7 @@
 """What is reported of a service that failed: why, how its process ended, and what it said last."""
 
+import json
+
 import pytest
 from fakes import Router
 from simulator import Operator
@@ -98,16 +100,21 @@ def test_the_sentence_is_cut_and_cleaned(router):
     assert error.endswith("x [31m last line")
 
 
-def test_a_report_has_the_words_of_a_few_services_and_fits_its_bounds(tmp_path):
+@pytest.mark.parametrize(("count", "letter", "least"), [(12, "x", 2048), (40, "x", 512), (40, "\u20ac", 64)])
+def test_a_report_of_many_that_failed_fits_what_the_manager_takes(tmp_path, count, letter, least):
     operator = Operator()
-    names = [f"s{n}" for n in range(20)]
+    names = [f"s{n}" for n in range(count)]
     for name in names:
         operator.subscribe(name)
     router = Router(tmp_path, operator)
-    router.services.said = dict.fromkeys(names, (1, "x" * 2048))
-    router.services.broken = {(name, "1.0.0"): "no" for name in names}
+    router.services.said = dict.fromkeys(names, (1, letter * 2048))
+    router.services.broken = {(name, "1.0.0"): f"no {letter * 2045}" for name in names}
     router.pull()
-    assert sum(line["log"] is not None for line in router.rollout.report()[1]) == Trials.WORDS
+    lines = router.rollout.report()[1]
+    assert len(json.dumps(lines)) < 62_000
+    logs = [len(line["log"]) for line in lines if line["log"]]
+    assert len(logs) == min(count, Trials.WORDS)
+    assert min(logs) >= least
 
 
 def test_words_are_not_written_to_flash(failed):

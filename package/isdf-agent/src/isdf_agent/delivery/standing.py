@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from isdf.formats.assignment import Entry
@@ -10,7 +11,8 @@ from .clock import Passes
 from .journal import State, identity
 from .trials import Trials, Words
 
-TEXT = 2048  # characters of an error that go out
+TEXT = 2048  # characters of an error, and of what a service printed last, that go out
+ROOM = 60_000  # bytes for all lines; the manager takes reports of 64 kB
 
 
 def report(
@@ -33,6 +35,12 @@ def report(
             lines.append(_line(name, entry.version, "failed", None, error, trials.words.get(name)))
     for name in sorted(stuck.keys() - {told["name"] for told in lines}):
         lines.append(_line(name, "", "failed", None, stuck[name]))
+    most = TEXT
+    while most > 1 and len(json.dumps(lines)) > ROOM:
+        most //= 2
+        for told in lines:
+            for key in ("error", "log"):
+                told[key] = told[key] and told[key][-most:]
     return lines
 
 
