@@ -85,12 +85,12 @@ class Manager:
 
     def client(self, uptime: float = 0) -> Client:
         """A new application; `uptime` is for how many seconds it runs."""
-        application, self.schedule = app.make(self.home, self.home.config(), accesslog.AccessLog(self.log))
+        application = app.Application(self.home, self.home.config(), accesslog.AccessLog(self.log))
         application._authentication._begun -= uptime
         self.applications.append(application)
 
         def written(environ, start_response):
-            answer = application(environ, start_response)
+            answer = application.wsgi(environ, start_response)
             application.contacts.flush()  # what its thread does a moment later
             return answer
 

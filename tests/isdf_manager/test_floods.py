@@ -7,6 +7,7 @@ import pytest
 
 from isdf.errors import LimitError, from_dict
 from isdf_manager import limits, storage
+from simulated_router import Router
 
 PATH = "/device/home1/assignment"
 BURST = 60  # refusals of one prefix at once
@@ -54,6 +55,13 @@ def test_a_flood_in_the_name_of_a_device_does_not_lock_it_out(router):
     forged(router, BURST + 20)
     assert router.request("GET", PATH).status_code == 200
     assert router.report().status_code == 204
+
+
+def test_a_flood_does_not_keep_a_new_router_out(router, manager):
+    forged(router, BURST + 20)
+    told = manager.ok("device", "add", "home2")
+    new = Router(told, router.client)
+    assert new.request("GET", "/device/home2/assignment").status_code == 200
 
 
 def test_a_flood_from_one_address_does_not_matter_to_others(router):

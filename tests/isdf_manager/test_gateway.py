@@ -1,14 +1,17 @@
-"""From RSGI to WSGI: what the application sees of a request, and how long it waits for a body."""
+"""From RSGI to the application: what it sees of a request, what waits, and for how long."""
 
 import asyncio
 import threading
 from types import SimpleNamespace
 
 import pytest
+from werkzeug import Response
 
+from isdf.errors import RefusedError
 from isdf_manager import gateway
+from isdf_manager.dispatch import Work
 from isdf_manager.gateway import Gateway
-from isdf_manager.problems import BusyError, SlowError
+from isdf_manager.problems import BusyError, SlowError, TooLargeError
 
 
 class Headers(list):
@@ -42,9 +45,9 @@ def scope(path="/a", headers=(), **more):
     return SimpleNamespace(**values | more)
 
 
-def serve(application, *requests, threads=2):
+def serve(begin, *requests, **more):
     """The answers to `requests`, which come at once."""
-    made = Gateway(application, threads)
+    made = Gateway(SimpleNamespace(begin=begin), 2, **more)
 
     async def all_of_them():
         await asyncio.gather(*(made.__rsgi__(*request) for request in requests))
@@ -54,29 +57,34 @@ def serve(application, *requests, threads=2):
     return [protocol.answer for _, protocol in requests]
 
 
-def ask(application, protocol=None, **more):
-    return serve(application, (scope(**more), protocol or Protocol()))[0]
-
-
 def seen(**more):
     """The environment of a request."""
     found = {}
 
-    def application(environ, start_response):
+    def begin(environ):
         found.update(environ)
-        start_response("204 No Content", [])
-        return []
+        return Response(status=204)
 
-    assert ask(application, **more) == (204, [], b"")
+    assert serve(begin, (scope(**more), Protocol()))[0][0] == 204
     return found
 
 
-def test_an_answer_is_status_headers_and_body():
-    def application(environ, start_response):
-        start_response("200 OK", [("A", "b")])
-        return [b"one", environ["wsgi.input"].read()]
+def given(*pieces, end=True, most=10):
+    """What `Work` gets for a body of `pieces`."""
+    got = []
 
-    assert ask(application, Protocol(b"t", b"wo")) == (200, [("A", "b")], b"onetwo")
+    def run(body):
+        got.append(body)
+        return Response(status=204)
+
+    serve(lambda _: Work(most, run), (scope(), Protocol(*pieces, end=end)))
+    return got[0]
+
+
+def test_an_answer_is_status_headers_and_body():
+    answer = serve(lambda _: Response("whole", headers={"A": "b"}), (scope(), Protocol()))[0]
+    assert (answer[0], answer[2]) == (200, b"whole")
+    assert {("A", "b"), ("Content-Length", "5")} < set(answer[1])
 
 
 @pytest.mark.parametrize(
@@ -100,55 +108,50 @@ def test_a_path_is_bytes_as_latin_1():
     assert seen(path="/é")["PATH_INFO"] == "/é".encode().decode("latin-1")
 
 
+@pytest.mark.parametrize(("inline", "same"), [(True, True), (False, False)])
+def test_the_beginning_is_in_the_event_loop_where_it_cannot_wait(inline, same):
+    threads = []
+    serve(lambda _: threads.append(threading.get_ident()) or Response(), (scope(), Protocol()), inline=inline)
+    assert (threads == [threading.get_ident()]) is same
+
+
+def test_the_rest_is_in_a_thread_and_has_the_body():
+    threads = []
+
+    def run(body):
+        threads.append(threading.get_ident())
+        return Response(body)
+
+    answer = serve(lambda _: Work(10, run), (scope(), Protocol(b"on", b"e")))[0]
+    assert answer[2] == b"one"
+    assert threads != [threading.get_ident()]
+
+
+def test_a_body_is_bounded():
+    assert given(b"0123456789") == b"0123456789"
+    assert isinstance(given(b"0123456789", b"x", end=False), TooLargeError)
+
+
+def test_a_body_that_nobody_wants_is_not_read():
+    assert given(b"x", end=False, most=0) == b""
+
+
 def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(gateway, "BODY_SECONDS", 0.01)
-
-    def application(environ, start_response):
-        with pytest.raises(SlowError):
-            environ["wsgi.input"].read()
-        start_response("408 Request Timeout", [])
-        return []
-
-    assert ask(application, Protocol(b"x", end=False))[0] == 408
-
-
-def test_half_of_the_threads_wait_for_bodies_at_most():
-    refused = threading.Event()
-    ends = []
-
-    class Waiting(Protocol):
-        async def __anext__(self):
-            await asyncio.to_thread(refused.wait)
-            raise StopAsyncIteration
-
-    def application(environ, start_response):
-        try:
-            ends.append(environ["wsgi.input"].read())
-        except BusyError:
-            refused.set()
-        start_response("200 OK", [])
-        return []
-
-    serve(application, *((scope(), Waiting()) for _ in range(3)), threads=4)
-    assert refused.is_set()
-    assert ends == [b"", b""]
+    assert isinstance(given(b"x", end=False), SlowError)
 
 
 def test_who_would_wait_too_long_is_told_to_come_again(monkeypatch):
     monkeypatch.setattr(gateway, "_WAITING", 2)
     full = threading.Event()
 
-    class Refused(Protocol):
-        def response_bytes(self, status, headers, body):
-            super().response_bytes(status, headers, body)
-            if status == 503:
-                full.set()
+    def run(body):
+        if isinstance(body, RefusedError):
+            full.set()
+            assert isinstance(body, BusyError)
+            return Response(status=503)
+        assert full.wait(10)
+        return Response()
 
-    def application(environ, start_response):
-        full.wait(10)
-        start_response("200 OK", [])
-        return []
-
-    answers = serve(application, *((scope(), Refused()) for _ in range(3)))
+    answers = serve(lambda _: Work(0, run), *((scope(), Protocol()) for _ in range(3)))
     assert [status for status, _, _ in answers] == [200, 200, 503]
-    assert dict(answers[2][1])["Retry-After"] == "5"

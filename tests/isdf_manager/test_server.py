@@ -124,7 +124,7 @@ def test_bodies_that_nobody_signed(served, router):
 
 
 def test_bodies_of_a_device_that_come_byte_by_byte(served, router, enrolled):
-    """They wait in half of the threads at most, and not for long."""
+    """They keep no thread, and are not waited for long."""
     hostile, body = enrolled(), b'{"serial": 1, "applied": true}'
     path = f"/device/{hostile.name}/report"
     with Crowd(served, MANY) as crowd:

@@ -144,7 +144,7 @@ class Authentication:
         def is_genuine(key: bytes) -> bool:
             return wire.verify_request(key, request.method, path, digest, stamp, nonce, signature)
 
-        if wait := self._limits.refused.wait(limits.prefix(request.remote_addr or "")):
+        if wait := self._limits.refused.wait(limits.prefix(request.remote_addr)):
             known = self._known.get(device)
             if known is None or not is_genuine(known):
                 raise limits.TooManyError(wait)
@@ -164,10 +164,13 @@ class Authentication:
             raise UnauthorizedError("sign the request with the key of a device that this manager knows")
         return found
 
+    def learn(self, device: str, device_key: bytes) -> None:
+        """`device` has just enrolled with this key."""
+        self._known.put(device, wire.derive(device_key, "request"))
+
     @staticmethod
-    def body(request: Request) -> bytes:
-        """The body of a request that is `signed`: the one that was signed, else `UnauthorizedError`."""
-        data = request.get_data()
+    def body(request: Request, data: bytes) -> bytes:
+        """`data`, where it is the body that was signed of a request that is `signed`; else `UnauthorizedError`."""
         if wire.content_digest(data) != request.headers.get("Content-Digest", ""):
             raise UnauthorizedError("the body is not the one that was signed")
         return data

@@ -12,6 +12,8 @@ requests, of a device: 30 at once, then one a second. A pull is 2 to 4 of them, 
 files, of a device: 600 at once, then 5 a second. A pull fetches up to 256 packages, the index and its signature.
 enrolments, of a prefix: 20 at once, then one each 5 s. A new box asks once, and again with pauses; its claim code has
     80 bits, so that guessing is hopeless at any rate.
+lines, of all: 1,000 at once, then 10 a second. What is refused is written into the log so often, and by its prefix's
+    bucket: 170 MB a day at most.
 """
 
 from __future__ import annotations
@@ -88,6 +90,17 @@ class Limits:
         self.requests = Buckets(30, 1.0, clock=clock)
         self.files = Buckets(600, 0.2, clock=clock)
         self.enrolments = Buckets(20, 5.0, clock=clock)
+        self._lines = Buckets(1000, 0.1, clock=clock)
+
+    def refused_again(self, address: str) -> bool:
+        """Count that a request from `address` was refused; whether that is too common to be told."""
+        return bool(self.refused.take(prefix(address)) or self._lines.take(None))
+
+
+def look(buckets: Buckets, key) -> None:
+    """Take none, or raise `TooManyError` where there is none."""
+    if wait := buckets.wait(key):
+        raise TooManyError(wait)
 
 
 def take(buckets: Buckets, key) -> None:

@@ -15,7 +15,8 @@ from isdf import errors
 
 _STATUS = {
     "unauthorized": 401, "clock-skew": 401, "bad-signature": 401, "not-permitted": 403, "unknown-claim": 403,
-    "not-found": 404, "conflict": 409, "claimed": 409, "timeout": 408, "limit-reached": 429, "unavailable": 503,
+    "not-found": 404, "conflict": 409, "claimed": 409, "timeout": 408, "too-large": 413,
+    "limit-reached": 429, "unavailable": 503,
 }  # fmt: skip
 _SLUG = {
     400: "invalid-argument", 401: "unauthorized", 404: "not-found", 405: "method-not-allowed", 408: "timeout",
@@ -28,6 +29,16 @@ class BusyError(errors.RefusedError):
 
     slug, title = "unavailable", "The manager has too much to do"
     retry_after = 5.0
+
+
+class TooLargeError(errors.RefusedError):
+    """What the caller sends is longer than it may be."""
+
+    slug, title = "too-large", "The request is too long"
+
+    @classmethod
+    def of(cls, most: int) -> TooLargeError:
+        return cls(f"the body is longer than {most} bytes")
 
 
 class SlowError(errors.RefusedError):

@@ -17,6 +17,7 @@ from granian.server.embed import Server as Listener
 from isdf.errors import FailedError, InvalidError, IsdfError
 
 from . import app, authority
+from .accesslog import AccessLog
 from .gateway import Gateway
 from .home import Config, Home
 
@@ -46,14 +47,12 @@ class Server:
         logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        application, schedule = app.make(self._home, self._config)
-        gateway = Gateway(application, self._config.threads)
-        schedule.start()
-        application.contacts.start()
+        application = app.Application(self._home, self._config, AccessLog())
+        gateway = Gateway(application.wsgi, self._config.threads, inline=application.store.is_sqlite)
+        application.start()
         try:
             asyncio.run(self._serve(gateway))
         finally:
-            schedule.stop()
             gateway.close()
             application.close()
 
