@@ -144,9 +144,10 @@ def _follow(
 def push(parts: Parts, arguments: argparse.Namespace) -> None:
     now = time.time()
     with parts.store.write() as connection:
-        devices.find(connection, arguments.device)
-        serial = parts.published.renewed(connection, arguments.device, now)
-    Push(parts.store, say).deliver(arguments.device, serial, now)
+        row = devices.find(connection, arguments.device)
+        due = parts.published.is_due(row.renew_at, row.signer, now)
+        serial = parts.published.make(connection, arguments.device, now)  # each push has a publication of its own
+    Push(parts.store, say).deliver(arguments.device, serial, now, same_as=None if due else row.serial)
 
 
 def status(parts: Parts, arguments: argparse.Namespace) -> None:

@@ -59,6 +59,7 @@ class Publications:
         mine = sa.select(storage.device).where(storage.device.c.name == device)
         row = connection.execute(mine.with_for_update()).one()
         serial = max(row.serial + 1, int(now * 1000), _reported(connection, device) + 1)
+        sequence = max(row.push_sequence + 1, int(now * 1000))  # of the push that announces it
         feed, feed_since = row.feed, row.feed_since
         if not feed or not 0 <= now - feed_since < FEED_LIFE:
             feed, feed_since = secrets.token_hex(16), now
@@ -73,7 +74,7 @@ class Publications:
         issued = int(now)
         payload = assignment.dump(
             assignment.Assignment(
-                device=device, serial=serial, issued=issued, expires=issued + LIFE, push_floor=row.push_sequence,
+                device=device, serial=serial, issued=issued, expires=issued + LIFE, push_floor=sequence,
                 index_sha256=index_hash, index_size=len(index), feed=feed, services=tuple(services),
             )
         )  # fmt: skip
@@ -90,6 +91,7 @@ class Publications:
             .where(storage.device.c.name == device)
             .values(
                 serial=serial,
+                push_sequence=sequence,
                 signer=key.fingerprint.hex(),
                 renew_at=min([issued + LIFE // 2, *ends]),
                 feed=feed,

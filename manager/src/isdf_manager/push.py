@@ -53,14 +53,18 @@ class Push:
         self._store, self._say, self._send = store, say, send
         self._clock, self._sleep, self._monotonic = clock, sleep, monotonic  # for what happened when; for how long
 
-    def deliver(self, device: str, serial: int, since: float, service: str | None = None, ends: bool = False) -> None:
+    def deliver(
+        self, device: str, serial: int, since: float, service: str | None = None, ends: bool = False,
+        same_as: int | None = None,
+    ) -> None:  # fmt: skip
         """Push until `device` has pulled the publication `serial` after `since`, then wait for its report.
 
-        It is about `service`, which shall run or end (`ends`); None: about all of them. Raises `NeverSeenError`,
+        It is about `service`, which shall run or end (`ends`); None: about all of them. `same_as` is the serial of an
+        earlier publication of the same services, if there is one. Raises `NeverSeenError`,
         `UnavailableError` when the router does not pull or report in time, `ReportedFailureError` with its words.
         """
         begun, started, before = self._clock(), self._monotonic(), self._contact(device).report
-        known = before is not None and before["serial"] >= serial and reports.failure(before) is None
+        known = before is not None and before["serial"] >= (same_as or serial) and reports.failure(before) is None
         datagram, address, port = self._datagram(device)
         self._send(datagram, address, port)
         self._say("pushed")
@@ -113,12 +117,9 @@ class Push:
             ).scalar()
             if not address or row.device_key is None:
                 raise NeverSeenError(f"{device} has not called in yet, so there is no address to push to")
-            sequence = max(row.push_sequence + 1, int(self._clock() * 1000))
-            connection.execute(
-                table.update().where(table.c.name == device).values(push_sequence=sequence, pushes=table.c.pushes + 1)
-            )
+            connection.execute(table.update().where(table.c.name == device).values(pushes=table.c.pushes + 1))
         key = wire.derive(bytes.fromhex(row.device_key), "push")
-        return wire.push_datagram(key, sequence), address, row.push_port
+        return wire.push_datagram(key, row.push_sequence), address, row.push_port
 
     def _contact(self, device: str) -> sa.Row:
         with self._store.read() as connection:

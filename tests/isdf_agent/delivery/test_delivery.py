@@ -145,7 +145,8 @@ def test_a_version_that_does_not_start_gives_way_to_the_one_before(home):
     assert "the process ended with status 1" in home.server.reports[-1]["services"][0]["error"]
 
 
-def test_a_push_that_sells_one_service_does_not_try_another_again_and_one_that_brings_nothing_does(home):
+@pytest.mark.parametrize("serials", [0, 1], ids=["nothing", "the same again"])
+def test_a_push_that_sells_one_service_does_not_try_another_again_and_one_without_news_does(home, serials):
     home.operator.subscribe("tv", since=home.operator.issued)
     home.services.broken["tv", "1.0.0"] = "it did not call ready"
     home.push(1)
@@ -156,6 +157,7 @@ def test_a_push_that_sells_one_service_does_not_try_another_again_and_one_that_b
     home.until(lambda: home.reported(home.operator.serial))
     assert [words for words in home.services.log if words[0] == "start"] == [("start", "vpn", "1.0.0")]
     home.services.broken.clear()
+    home.operator.serial += serials
     home.push(3)
     home.until(lambda: "tv" in home.services.running)
 

@@ -198,7 +198,9 @@ class Delivery:
         self._settling = True
         # What failed is tried again by hand, or by a push that brings nothing else; a push that sells one service must
         # not wait for another that failed before.
-        eager = reason == "asked" or (reason != "interval" and result["status"] == "unchanged")
+        before = self.rollout.received
+        same = received is None or (before and before.assignment.services == received.assignment.services)
+        eager = reason == "asked" or (reason != "interval" and same)
         self.rollout.settle(received, staged, eager=eager and good, done=settled)
 
     def _keep_keys(self, path: Path) -> None:
