@@ -6,8 +6,8 @@ It starts ubusd (as the service `ubus`, as procd does), connects, and sets the s
 messages as `ubus call service set` takes them. What instances print goes to the log, each line as OpenWrt's logread
 shows it, with time, priority, program and process; `openwrt.logread` reads it. SIGTERM ends the services, then ubusd,
 then procd; killed in any other way it takes its processes with it.
-Reference: openwrt/procd `service/service.c`, openwrt/ubox `log/logread.c`; `procd_instance` has the supervised
-process.
+Reference: openwrt/procd `service/service.c`, openwrt/ubox `log/logread.c`, `log/syslog.c`; `procd_instance` has the
+supervised process.
 """
 
 import argparse
@@ -26,6 +26,8 @@ from isdf.ubus import Method, Request, Status, StatusError
 
 from .procd_instance import Description, Instance
 
+PIECE = 4096  # bytes; a longer line is more than one
+MESSAGE = 1023  # bytes that logd takes
 CONNECT_AGAIN = 0.02  # seconds between two attempts to reach a ubusd that is starting
 
 
@@ -107,7 +109,7 @@ class Procd:
         self._children[pid] = ended
 
     def follow(self, pipe: int, priority: str, ident: str) -> None:
-        """Write what comes out of `pipe` to the log, line by line, until its end."""
+        """Write what comes out of `pipe` to the log, line by line, until its end; what has no end of line is lost."""
         os.set_blocking(pipe, False)
         rest = bytearray()
 
@@ -117,19 +119,22 @@ class Procd:
             except BlockingIOError:
                 return
             rest.extend(data)
-            *lines, last = rest.split(b"\n")
-            rest[:] = last
             if not data:
-                lines += [last] if last else []
                 self.loop.watch(pipe, None)
                 os.close(pipe)
+            lines = []
+            while (end := rest.find(b"\n", 0, PIECE)) >= 0 or len(rest) >= PIECE:
+                lines.append(bytes(rest[: PIECE if end < 0 else end]))
+                del rest[: PIECE if end < 0 else end + 1]
             self._write(f"daemon.{priority} {ident}: ", lines)
 
         self.loop.watch(pipe, read)
 
     def _write(self, head: str, lines: list[bytes]) -> None:
-        head = f"{time.ctime()} {head}"
-        os.write(self._log, b"".join(head.encode() + line + b"\n" for line in lines))
+        """Each line as syslog takes it, up to MESSAGE bytes with what syslog knows of it, without blanks at its end."""
+        now, room = time.ctime(), MESSAGE - len("<30>Nov 20 12:10:12 ") - len(head.partition(" ")[2])
+        whole = [f"{now} {head}".encode() + line.partition(b"\0")[0][:room] for line in lines]
+        os.write(self._log, b"".join(line.rstrip() + b"\n" for line in whole))
 
     def _reap(self) -> None:
         for pid in list(self._children):

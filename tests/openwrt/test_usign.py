@@ -2,7 +2,6 @@
 
 import subprocess
 import time
-from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -108,7 +107,7 @@ def test_who_has_one_signature_can_make_others(signed, program):
     """So the bytes of a signature are nobody's name: usign does not ask for the smallest number, as RFC 8032 would."""
     signature = usign_format.Signature.parse((signed / "message.sig").read_text())
     number = int.from_bytes(signature.signature[32:], "little") + ed25519.ORDER
-    other = replace(signature, signature=signature.signature[:32] + number.to_bytes(32, "little"))
+    other = usign_format.Signature(signature.fingerprint, signature.signature[:32] + number.to_bytes(32, "little"))
     (signed / "message.sig").write_text(other.dump())
     assert usign(signed, "-V", "-m", "message", "-p", "key.pub", program=program) == (0, "", "OK\n")
 
