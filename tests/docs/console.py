@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from docs import wheels
 from premises.host import ENVIRONMENT, wait_until
 from premises.premises import Premises
 
@@ -61,7 +62,15 @@ def steps(text: str) -> Iterator[Step]:
 
 def play(net: Premises, text: str) -> Iterator[tuple[Step, list[str]]]:
     """Do each step of the document in `net`; the step with what each of its commands printed."""
-    environment = {"ISDF_MANAGER_HOME": HOME, "PATH": f"{ENVIRONMENT['PATH']}:{Path(sys.executable).parent}"}
+    installed = f"/usr/local/bin:{sys.base_prefix}/bin:{ENVIRONMENT['PATH']}:{Path(sys.executable).parent}"
+    environment = {
+        "ISDF_MANAGER_HOME": HOME,
+        "PATH": installed,
+        "PIP_NO_INDEX": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
+    if "pip install" in text:
+        environment["PIP_FIND_LINKS"] = str(wheels.folder())
     for step in steps(text):
         if step.copy:
             source, path, target, to = step.copy
@@ -70,12 +79,14 @@ def play(net: Premises, text: str) -> Iterator[tuple[Step, list[str]]]:
             continue
         host, said = net.hosts[step.host], []
         for command in step.commands:
-            argv = ["sh", "-c", f"exec 2>&1; cd {CHECKOUT}; {command.words}"]
+            argv = ["sh", "-c", f"exec 2>&1; cd {CHECKOUT}; {'exec ' * step.daemon}{command.words}"]
             if step.daemon:
                 name = command.words.split()[0]
+                log = host.path(f"/var/log/{name}.log")
+                before = log.stat().st_size if log.exists() else 0
                 host.daemon(name, argv, environment)
                 wait_until(lambda host=host: host.run(_PORT, check=False).returncode == 0, 20, "the port")
-                said.append(host.read(f"/var/log/{name}.log"))
+                said.append(log.read_bytes()[before:].decode())
             else:
                 said.append(host.run(argv, check=False, env=environment).stdout)
         yield step, said
@@ -84,6 +95,8 @@ def play(net: Premises, text: str) -> Iterator[tuple[Step, list[str]]]:
 def shape(output: str) -> str:
     """What of an output is the same each time: no keys, numbers, times, process ids, nor the widths of columns."""
     output = re.sub(r"\bRW[A-Za-z0-9+/]{54}", "KEY", output)
+    output = re.sub(r"\b[A-Z2-7]{4}(-[A-Z2-7]{4}){8}\b", "CODE", output)
+    output = re.sub(r"\b([0-9A-F]{2}:){31}[0-9A-F]{2}\b", "HASH", output)
     output = re.sub(r"\b[0-9a-f]{16,}\b", "HEX", output)
     output = re.sub(r"\b\d+(\.\d+)? ?(ms|s|m|h|d)\b( \d+[smh]\b)?", "TIME", output)
     output = re.sub(r"\d+(\.\d+)?(e-?\d+)?", "N", output)
