@@ -77,6 +77,34 @@ def test_anything_else_is_ignored_without_an_answer(port, datagram):
         port.sender.recv(1)
 
 
+def test_what_is_no_push_is_told_at_once_and_then_once_an_hour(caplog, monkeypatch):
+    monkeypatch.setattr("isdf_agent.delivery.push._bind", lambda port: FakeSocket())
+    loop = FakeLoop()
+    push = PushSocket(loop, DEVICE_KEY, 9009, lambda: None)
+    for datagram in [push_datagram(KEY, 7)] * 3:
+        push._take(datagram)  # the manager repeats itself
+    assert caplog.messages == []
+    for datagram in (push_datagram(KEY, 6), b"", *[push_datagram(bytes(32), 8)] * 1000):
+        push._take(datagram)
+    loop.advance(3600)
+    loop.advance(7200)
+    push._take(b"")
+    told = "datagrams on UDP port 9009 that are no push, or none that is new: "
+    assert caplog.messages == [told + "1", told + "1001", told + "1"]
+    push.close()
+
+
+class FakeSocket:
+    def fileno(self):
+        return 5
+
+    def getsockname(self):
+        return "::", 9009
+
+    def close(self):
+        pass
+
+
 def test_a_flood_is_read_at_a_bounded_pace_and_a_push_gets_through_after_it(port):
     forged = push_datagram(bytes(32), 9)
     for _ in range(PushSocket.ROUND * 3):

@@ -24,11 +24,13 @@ class PushSocket:
 
     ROUND = 64  # datagrams read at once; then others have their turn for
     PAUSE = 0.05  # seconds
+    QUIET = 3600.0  # seconds between lines of the log about what is no push: a flood must not fill that, too
 
     def __init__(self, loop: Loop, device_key: bytes, port: int, pushed: Callable[[], None]) -> None:
         self._loop, self._pushed = loop, pushed
         self._key = derive(device_key, "push")
-        self._floor = 0
+        self._floor = self._heard = 0
+        self._foreign, self._quiet = 0, None  # how many were no push since the last line; a timer until the next
         self._socket = _bind(port)
         self._watch()
 
@@ -41,6 +43,8 @@ class PushSocket:
         self._floor = max(self._floor, floor)
 
     def close(self) -> None:
+        if self._quiet:
+            self._quiet.cancel()
         self._loop.watch(self._socket.fileno(), None)
         self._socket.close()
 
@@ -60,10 +64,21 @@ class PushSocket:
 
     def _take(self, datagram: bytes) -> bool:
         sequence = read_push(self._key, datagram)
-        if sequence is None or sequence <= self._floor:
-            return False
-        self._floor = sequence
-        return True
+        if sequence is not None and sequence > self._floor:
+            self._floor = self._heard = sequence
+            return True
+        if sequence is None or sequence != self._heard:  # which the manager repeats until it sees the pull
+            self._foreign += 1
+            if self._quiet is None:
+                self._tell()
+        return False
+
+    def _tell(self) -> None:
+        self._quiet = None
+        if self._foreign:
+            log.warning("datagrams on UDP port %d that are no push, or none that is new: %d", self.port, self._foreign)
+            self._foreign = 0
+            self._quiet = self._loop.after(self.QUIET, self._tell)
 
 
 def _bind(port: int) -> socket.socket:
