@@ -74,6 +74,19 @@ def test_who_starts_it_waits_until_it_is_ready_or_is_told_why_not(held):
     assert results == ["its server does not answer"]
 
 
+@pytest.mark.parametrize("end", ["stop", "withdrawal"])
+def test_who_waits_for_a_service_that_ends_meanwhile_is_told(held, operator, end):
+    held.services.slow = {"vpn"}
+    results = []
+    held.rollout.release("vpn", results.append)
+    if end == "stop":
+        held.rollout.hold("vpn", results.append)
+    else:
+        operator.unsubscribe("vpn")
+        held.pull()
+    assert results[0] == "it was stopped"
+
+
 def test_one_that_is_sold_anew_runs(held, operator):
     operator.subscribe("vpn", order="8")
     held.pull()

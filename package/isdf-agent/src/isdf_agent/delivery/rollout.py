@@ -207,7 +207,7 @@ class Rollout:
     def _end(self, todo: Plan, left: set[str]) -> Generator[steps.Step, dict, None]:
         """End what should not run; what could not be ended is `_stuck`, and is ended again."""
         ends = todo.gone | (left & (self._trials.hanging | self._stuck.keys()))
-        self._trials.drop(ends | todo.held.keys())
+        self._drop(ends | todo.held.keys())
         step = {name: lambda done, name=name: self._services.stop(name, done) for name in ends}
         for e in todo.held.values():
             step[e.name] = lambda done, e=e: self._services.hold(e.name, e.version, e.config, done)
@@ -251,6 +251,12 @@ class Rollout:
             self._turns.news = True
         else:
             self.on_known()
+
+    def _drop(self, names: set[str]) -> None:
+        """These services end; nobody waits for them any more."""
+        self._trials.drop(names)
+        for name in names:
+            self._answer(name, "it was stopped")
 
     def _answer(self, name: str, error: str | None) -> None:
         for done in self._asked.pop(name, ()):
@@ -310,7 +316,7 @@ class Rollout:
         self._passes.save(self._entries)
         if self._turns.busy:  # with the package manager, which may wait for another; passes end on time all the same
             over = {e.name for e in self._entries if self._passes.state(e) == "ended"} & self._services.listing().keys()
-            self._trials.drop(over)
+            self._drop(over)
             for name in over:
                 self._services.stop(name, lambda error: None)
         elif self._due_in() == 0.0:
