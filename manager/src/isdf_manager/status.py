@@ -44,14 +44,17 @@ def _device(connection: sa.Connection, row: sa.Row, orders: list, versions: dict
         "pulled": row.pulled,
         "applied": report["serial"] if report["applied"] else None,
         "ahead": report["serial"] if report["serial"] > row.serial else None,
-        "error": _whole(report, row.serial),
+        "enrolled": row.device_key is not None,
+        "error": _whole(row, report),
         "services": services,
     }
 
 
-def _whole(report: dict, serial: int) -> str | None:
+def _whole(row: sa.Row, report: dict) -> str | None:
     """What is wrong with the device as a whole, in words."""
-    ahead = reports.ahead(report["serial"], serial) if report["serial"] > serial else None
+    if row.device_key is None:
+        return "not enrolled: its claim code is not used yet"
+    ahead = reports.ahead(report["serial"], row.serial) if report["serial"] > row.serial else None
     return "; ".join(filter(None, (ahead, reports.failure(report | {"services": []})))) or None
 
 
