@@ -151,10 +151,13 @@ class Agent:
         }
 
     def pull(self) -> None:
-        """By hand, and by procd when an interface came up: its device may be another one than before."""
         self._joining.start()
         self._delivery.pull()
         self._healer.look()
+
+    def interface_changed(self) -> None:
+        self._joining.start()
+        self._delivery.interface_changed()
 
     def hold(self, service: str, done: Callable[[str | None], None]) -> None:
         """The customer stops a service."""

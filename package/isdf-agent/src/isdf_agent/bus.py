@@ -33,6 +33,8 @@ class Speaking(Protocol):
 
     def pull(self) -> None: ...
 
+    def interface_changed(self) -> None: ...
+
 
 class Agent(Protocol):
     """What `app` offers to the object `isdf`."""
@@ -40,6 +42,8 @@ class Agent(Protocol):
     def status(self) -> dict: ...
 
     def pull(self) -> None: ...
+
+    def interface_changed(self) -> None: ...
 
     def hold(self, service: str, done: Callable[[str | None], None]) -> None: ...
 
@@ -71,7 +75,12 @@ def publish_agent(bus: Connection, agent: Speaking) -> None:
         agent.pull()
         return {}
 
-    bus.add("isdf", {"status": Method(status, {}), "pull": Method(pull, {})})
+    def interface_changed(request: Request) -> dict:
+        agent.interface_changed()
+        return {}
+
+    handlers = {"status": status, "pull": pull, "interface_changed": interface_changed}
+    bus.add("isdf", {name: Method(handler, {}) for name, handler in handlers.items()})
 
 
 def publish(bus: Connection, agent: Agent, supervisor: Supervisor, policy: Policy, hosts: Hosts) -> None:

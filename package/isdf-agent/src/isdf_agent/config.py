@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from isdf.errors import InvalidError
 from isdf.model import Line, parse_rate
 from isdf.value import dataclass
 
 from .uci import Section, parse_uci
+
+_ADDRESS = re.compile(
+    r"(?P<scheme>https?)://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?:/[!-~]*)?\Z"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +123,10 @@ def _config(sections: dict[str, Section]) -> Config:
 
 def parse_manager(text: str, *, insecure: bool) -> str:
     """The manager's address without a slash at its end, https or, if `insecure`, http; else `InvalidError`."""
-    try:
-        parts = urlsplit(text)
-        sound = bool(parts.hostname) and parts.port != 0 and not (parts.username or parts.query or parts.fragment)
-    except ValueError:
-        sound = False
-    if not sound or not text.isascii() or not text.isprintable() or " " in text:
+    parts = _ADDRESS.match(text)
+    if not parts or not 0 < int(parts["port"] or 1) < 65536:
         raise InvalidError(f"manager {text!r} is not an address such as 'https://isdf.isp.example'")
-    if parts.scheme not in (("https", "http") if insecure else ("https",)):
+    if parts["scheme"] == "http" and not insecure:
         raise InvalidError(f"manager {text!r} is not an https address; http needs option insecure '1'")
     return text.rstrip("/")
 

@@ -64,8 +64,9 @@ class Newcomer:
         }
 
     def pull(self) -> None:
-        """An interface came up, or somebody is impatient."""
         self._joining.start()
+
+    interface_changed = pull
 
     def _waits_for(self) -> IsdfError | None:
         if self._joining.busy:

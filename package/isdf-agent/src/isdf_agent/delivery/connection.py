@@ -57,6 +57,8 @@ class Connection:
         else:
             raise InvalidError(f"{manager} is not an https address; http needs option insecure '1'")
         self._answered = False
+        self.ends: tuple[str, str] | None = None
+        """Our address and the manager's, of the last connection that was made."""
 
     def ask(
         self, method: str, path: str, *, body: bytes = b"", headers: dict[str, str] | None = None, limit: int = 65536
@@ -84,6 +86,7 @@ class Connection:
     def _ask(self, method: str, path: str, body: bytes, headers: dict[str, str], limit: int) -> Answer:
         def begin() -> http.client.HTTPResponse:
             self._http.request(method, self.prefix + path, body or None, headers)
+            self.ends = self._http.sock.getsockname()[0], self._http.sock.getpeername()[0]
             return self._http.getresponse()
 
         try:

@@ -6,6 +6,7 @@ carries it out and keeps it in the `journal`, `reporter` tells the manager.
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +71,7 @@ class Delivery:
         self._error: IsdfError | None = None
         self._reported: dict | None = None
         self._last_contact: float | None = None
+        self._ends: list[str] | None = None
         self._vouched: dict[str, str] = {}
         self._children = Children(loop)
         self._settling = False
@@ -89,6 +91,26 @@ class Delivery:
     def pull(self, reason: str = "asked") -> None:
         """Pull now; where a pull runs already, one follows it."""
         self._schedule.asked(reason)
+
+    def interface_changed(self) -> None:
+        """Pull now if the manager does not know any more at which address it can push to us.
+
+        An interface tells a lot (each advertisement of an IPv6 router), and a million routers must not pull each time.
+        """
+        if isinstance(self._error, UnavailableError) or self._has_moved():
+            self._schedule.asked("interface")
+
+    def _has_moved(self) -> bool:
+        """Whether this router speaks to the manager from another address than in its last pull."""
+        if self._ends is None:
+            return False
+        ours, managers = self._ends
+        with socket.socket(socket.AF_INET6 if ":" in managers else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect((managers, 9))  # sends nothing: the kernel chooses the address
+            except OSError:
+                return False  # there is no way to it now; there will be another event when there is one
+            return probe.getsockname()[0] != ours
 
     @property
     def busy(self) -> bool:
@@ -185,6 +207,7 @@ class Delivery:
         else:
             self._error = None
             self._last_contact = self._clock.now()
+            self._ends = result.get("ends")
             self._reporter.reachable()
         good, after = result["status"] != "failed", float(result.get("retry_after", 0.0))
         staged = {sha256: Path(path) for sha256, path in result.get("packages", {}).items()}

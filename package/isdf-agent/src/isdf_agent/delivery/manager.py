@@ -42,6 +42,11 @@ class Manager:
             self._renew(self._connection)
         return answer
 
+    @property
+    def ends(self) -> tuple[str, str] | None:
+        """Our address and the manager's, by which it may push to us."""
+        return self._connection.ends
+
     def fetch(self, path: str, limit: int) -> bytes:
         """The file at `path`, of at most `limit` bytes. It needs no signature; a secret in `path` is not told."""
         name = path.rpartition("/")[2]

@@ -2,7 +2,8 @@
 
 It fetches and verifies, and changes nothing outside its folder: what it hands over are files that `trusted` accepted.
 The result: `status` ("unchanged", "fetched" or "failed"), `timeline` (Unix ms), `keys` (the path of a newer keys
-statement) where there is one, `time` (Unix seconds, the manager's) where he proved who he is, and by status
+statement) where there is one, `ends` (our address and the manager's) where it answered, `time` (Unix seconds, the
+manager's) where he proved who he is, and by status
 - fetched: `assignment` (path of the assignment as it came) and `packages` (path by SHA-256),
 - failed: `error` (as in `isdf.errors`), and `retry_after` (seconds) where the manager asked for it.
 """
@@ -95,6 +96,7 @@ def _pull(pull: Pull, timeline: dict[str, int], result: dict) -> None:
             headers={"If-None-Match": pull.etag} if pull.etag else None, limit=ASSIGNMENT_MAX,
         )  # fmt: skip
         timeline["answer"] = _now()
+        result["ends"] = manager.ends
         if pull.manager.startswith("https:"):  # he proved who he is; the clock may have been set by anybody
             result["time"] = time_of(answer)
         if answer.status == 304:
