@@ -1,5 +1,6 @@
 """Delivery as a whole, from the push to the report: real HTTP, processes, opkg and usign; services are fakes."""
 
+import copy
 import socket
 import time
 
@@ -205,6 +206,27 @@ def test_new_keys_of_the_manager_are_kept_and_used_after_a_restart(home):
     home.boot()
     home.until(lambda: not home.delivery.busy)
     assert "keys" not in home.server.paths()
+
+
+def test_whoever_stole_the_assignment_key_has_used_up_nothing_when_it_was_replaced(home):
+    """The highest serial, a floor that no push exceeds, and a time at which everything has expired."""
+    honest = home.operator
+    thief = copy.copy(honest)
+    thief.entries, thief.packages = {}, {}
+    thief.serial = thief.push_floor = 2**53 - 1
+    thief.issued, thief.expires = honest.issued + 80_000, honest.expires + 80_000
+    home.server.operator = thief
+    home.delivery.pull()
+    home.until(lambda: home.reported(thief.serial))
+    home.server.operator = honest
+    honest.assignment_key, honest.keys_version = make_key(5), honest.keys_version + 1
+    honest.subscribe("tv", since=honest.issued)
+    home.delivery.pull()
+    home.until(lambda: home.services.versions() == {"tv": "1.0.0"})
+    honest.subscribe("vpn", since=honest.issued)
+    home.push(honest.issued * 1000)
+    home.until(lambda: "vpn" in home.services.versions())
+    assert home.delivery.status()["clock_set"]
 
 
 def test_a_router_that_is_another_device_now_takes_its_first_assignment_whatever_the_serial_of_the_last(home):

@@ -58,9 +58,18 @@ def test_a_repeated_push_counts_once(port):
 
 
 def test_what_was_recorded_before_the_floor_is_dead(port):
-    port.push.raise_floor(100)
+    port.push.set_floor(100)
     assert port.send(push_datagram(KEY, 100)) == 0
     assert port.send(push_datagram(KEY, 101)) == 1
+
+
+def test_a_floor_that_an_assignment_of_a_stolen_key_set_is_lowered_again(port):
+    port.push.set_floor(2**53 - 1)
+    assert port.send(push_datagram(KEY, 101)) == 0
+    port.push.set_floor(100)
+    assert port.send(push_datagram(KEY, 101)) == 1
+    port.push.set_floor(100)
+    assert port.send(push_datagram(KEY, 101)) == 0
 
 
 @pytest.mark.parametrize(

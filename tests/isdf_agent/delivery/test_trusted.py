@@ -42,6 +42,13 @@ def test_the_same_assignment_again_is_believed(operator):
     pull(operator, trusted(operator, serial=operator.serial, digest=operator.digest()))
 
 
+def test_the_serials_of_a_key_that_was_replaced_count_for_nothing(operator):
+    used_up = {"serial": 2**53 - 1, "digest": "0" * 64}
+    pull(operator, trusted(operator, **used_up, signer=make_key(9).fingerprint.hex()))
+    with pytest.raises(RefusedError, match="older than"):
+        pull(operator, trusted(operator, **used_up, signer=operator.assignment_key.fingerprint.hex()))
+
+
 @pytest.mark.parametrize(
     ("fields", "options", "sentence"),
     [

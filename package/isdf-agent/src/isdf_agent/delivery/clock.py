@@ -39,6 +39,10 @@ class Clock:
         self._told = time, self.monotonic()
         self.learn(time - self.OFF)
 
+    def forget(self) -> None:
+        """The key of the assignments that were believed was replaced: it may have been stolen, and have lied."""
+        self._floor, self._floor_at = BUILT, self.monotonic()
+
     def now(self) -> float:
         wall = self._wall()
         if self._told:

@@ -85,7 +85,7 @@ class Delivery:
             self._push = PushSocket(self._loop, self._identity.device_key, port, self._on_push)
         except OSError as error:
             log.error("pushes are not heard, because UDP port %s cannot be had: %s", port, error.strerror or error)
-        self._raise_floor()
+        self._set_floor()
         self.rollout.settle(done=lambda: self._schedule.asked("start"))
 
     def pull(self, reason: str = "asked") -> None:
@@ -168,6 +168,7 @@ class Delivery:
             "opkg": list(self._tools.opkg), "usign": list(self._tools.usign), "have": have,
             "status": str(self._paths.at("/usr/lib/opkg/status")),
             "serial": received.assignment.serial if received else 0, "digest": digest,
+            "signer": received.signer if received else None,
             "etag": f'"{digest}"' if digest and not self.rollout.missing else None,
             "now": self._clock.now(), "clock_set": self._clock.is_set, "vouched": self._vouched,
         }  # fmt: skip
@@ -196,7 +197,9 @@ class Delivery:
             self._keep_keys(Path(result["keys"]))
         if result["status"] == "fetched":
             try:
-                received = Received.parse(Path(result["assignment"]).read_bytes())
+                received, last = Received.parse(Path(result["assignment"]).read_bytes()), self.rollout.received
+                if last and last.signer != received.signer:
+                    self._clock.forget()
                 entries = received.assignment.services
                 self._vouched = {entry.signature: entry.catalogue_message().decode() for entry in entries}
             except (OSError, FormatError) as error:
@@ -213,7 +216,7 @@ class Delivery:
         staged = {sha256: Path(path) for sha256, path in result.get("packages", {}).items()}
 
         def settled() -> None:
-            self._raise_floor()
+            self._set_floor()
             self._settling = False
             self._report(always=reason in ("push", "asked"))
             self._schedule.ended(good, after)
@@ -235,7 +238,7 @@ class Delivery:
 
     def _settled(self, changed: bool) -> None:
         self.on_settled()
-        self._raise_floor()
+        self._set_floor()
         if changed and not self._settling:  # what a pull brought is reported when it is carried out
             self._report()
 
@@ -244,9 +247,9 @@ class Delivery:
         timeline[step] = _now()
         self.last_timeline = timeline
 
-    def _raise_floor(self) -> None:
+    def _set_floor(self) -> None:
         if self._push and (received := self._received()):
-            self._push.raise_floor(received.assignment.push_floor)
+            self._push.set_floor(received.assignment.push_floor)
 
     # -- reports
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from isdf.errors import FormatError
 from isdf.formats import assignment as wire
-from isdf.formats.usign import split_embedded
+from isdf.formats.usign import Signature, split_embedded
 from isdf.log import Log
 from isdf.value import dataclass, field
 
@@ -56,6 +56,11 @@ class Received:
     def digest(self) -> str:
         """SHA-256 of the assignment without its signature; between quotation marks it is its ETag."""
         return hashlib.sha256(split_embedded(self.data)[1]).hexdigest()
+
+    @property
+    def signer(self) -> str:
+        """The fingerprint (hex) of the key that signed it."""
+        return Signature.parse(split_embedded(self.data)[0]).fingerprint.hex()
 
 
 @dataclass(slots=True)

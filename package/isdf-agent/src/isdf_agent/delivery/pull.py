@@ -36,11 +36,10 @@ SIGNATURE_MAX = 1000  # bytes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pull:
-    """What a pull is told. `keys` is the file of the manager's keys statement; `folder` is made for this pull, named
-    by a number that only rises;
-    `have` are the files of packages that are here already, by SHA-256; `serial` and `digest` are those of the last
-    assignment, `etag` is its ETag where nothing is missing; `now` is the agent's clock; `status` is the package
-    manager's status file; `vouched` is as in `Trusted`."""
+    """What a pull is told. `keys` is the file of the manager's keys statement; `folder` is made for this pull, named by
+    a number that only rises; `have` are the files of packages that are here already, by SHA-256; `serial`, `digest` and
+    `signer` are those of the last assignment, `etag` is its ETag where nothing is missing; `now` is the agent's clock;
+    `status` is the package manager's status file; `vouched` is as in `Trusted`."""
 
     manager: str
     insecure: bool
@@ -53,6 +52,7 @@ class Pull:
     status: str
     serial: int
     digest: str | None
+    signer: str | None
     etag: str | None
     now: float
     clock_set: bool
@@ -97,8 +97,8 @@ def _pull(pull: Pull, timeline: dict[str, int], result: dict) -> None:
         )  # fmt: skip
         timeline["answer"] = _now()
         result["ends"] = manager.ends
-        if pull.manager.startswith("https:"):  # he proved who he is; the clock may have been set by anybody
-            result["time"] = time_of(answer)
+        if pull.manager.startswith("https:") and "date" in answer.headers:
+            result["time"] = time_of(answer)  # he proved who he is; the clock may have been set by anybody
         if answer.status == 304:
             result["status"] = "unchanged"
             return
@@ -108,7 +108,7 @@ def _pull(pull: Pull, timeline: dict[str, int], result: dict) -> None:
         trusted = Trusted(
             pull.device, key, catalogue_key, usign,
             now=result.get("time", pull.now), clock_set=pull.clock_set or "time" in result,
-            serial=pull.serial, digest=pull.digest, vouched=pull.vouched,
+            serial=pull.serial, digest=pull.digest, signer=pull.signer, vouched=pull.vouched,
         )  # fmt: skip
         assignment = trusted.accept_assignment(answer.body)
         timeline["verified"] = _now()

@@ -38,9 +38,9 @@ class PushSocket:
     def port(self) -> int:
         return self._socket.getsockname()[1]
 
-    def raise_floor(self, floor: int) -> None:
+    def set_floor(self, floor: int) -> None:
         """Sequences up to `floor` were used before; the newest assignment says so."""
-        self._floor = max(self._floor, floor)
+        self._floor = floor
 
     def close(self) -> None:
         if self._quiet:
@@ -64,8 +64,8 @@ class PushSocket:
 
     def _take(self, datagram: bytes) -> bool:
         sequence = read_push(self._key, datagram)
-        if sequence is not None and sequence > self._floor:
-            self._floor = self._heard = sequence
+        if sequence is not None and sequence > max(self._floor, self._heard):
+            self._heard = sequence
             return True
         if sequence is None or sequence != self._heard:  # which the manager repeats until it sees the pull
             self._foreign += 1

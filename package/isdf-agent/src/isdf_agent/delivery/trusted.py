@@ -8,7 +8,8 @@ The rules, in the order in which they are applied:
    assignment key or the authority can be replaced and never comes back, and the catalogue key is for ever.
 1. An assignment is believed when the assignment key of the keys statement signed it, nothing in it is unsigned, it is
    for this device, its serial is not below that of the last one believed (and where it is equal, it is the same
-   assignment), it has not expired, and it was not issued more than a day from now by a clock that is set.
+   assignment), it has not expired, and it was not issued more than a day from now by a clock that is set. The last one
+   counts only if the same key signed it: whoever stole the key before may have used up all serials.
 2. An index is believed when it has the size and the hash that the assignment says, and names each package that the
    assignment wants with the same version, file name, size and hash.
 3. A package is believed when it has the size and the hash that the assignment says, the *catalogue* key signed its
@@ -71,7 +72,8 @@ class TrustedKeys:
 
 
 class Trusted:
-    """`now` is Unix time; `clock_set` says whether it may be relied on to call something *too new*.
+    """`now` is Unix time; `clock_set` says whether it may be relied on to call something *too new*. `serial`, `digest`
+    and `signer` (the fingerprint of its key, hex) are those of the last assignment.
 
     `vouched` are signatures of the catalogue key that were verified before, each with its message: a router with ten
     services need not verify nine again.
@@ -79,12 +81,13 @@ class Trusted:
 
     def __init__(
         self, device: str, assignment_key: usign.PublicKey, catalogue_key: usign.PublicKey, verify: Verify, *,
-        now: float, clock_set: bool = True, serial: int = 0, digest: str | None = None,
+        now: float, clock_set: bool = True, serial: int = 0, digest: str | None = None, signer: str | None = None,
         vouched: dict[str, str] | None = None,
     ) -> None:  # fmt: skip
         self._device, self._verify, self._now, self._clock_set = device, verify, now, clock_set
         self._assignment_key, self._catalogue_key = assignment_key, catalogue_key
-        self._serial, self._digest = serial, digest
+        same = signer in (None, assignment_key.fingerprint.hex())
+        self._serial, self._digest = (serial, digest) if same else (0, None)
         self._vouched = vouched or {}
         self.assignment: wire.Assignment | None = None
 
