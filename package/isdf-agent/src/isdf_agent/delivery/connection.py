@@ -85,8 +85,10 @@ class Connection:
 
     def _ask(self, method: str, path: str, body: bytes, headers: dict[str, str], limit: int) -> Answer:
         def begin() -> http.client.HTTPResponse:
+            if self._http.sock is None:
+                self._http.connect()
+                self.ends = self._http.sock.getsockname()[0], self._http.sock.getpeername()[0]
             self._http.request(method, self.prefix + path, body or None, headers)
-            self.ends = self._http.sock.getsockname()[0], self._http.sock.getpeername()[0]
             return self._http.getresponse()
 
         try:
