@@ -51,7 +51,7 @@ def test_a_complete_file_is_read_with_its_defaults(tmp_path):
         (("http://[2001:db8:1::2]:8080/", "http://[2001:db8"), "is not an address"),
         (("http://[2001:db8:1::2]:8080/", "https://me:secret@manager.example"), "is not an address"),
         (("http://[2001:db8:1::2]:8080/", "https://manager.example:0"), "is not an address"),
-        (("http://[2001:db8:1::2]:8080/", "ftp://manager.example"), "is not an address"),
+        (("http://[2001:db8:1::2]:8080/", "ftp://manager.example"), "is not an https address"),
         (("option down '8000'", "option down 'nan'"), "option down of section line: rate 'nan'"),
         (("option down '8000'", ""), "option down of section line is missing beside up"),
         (("option base_down '1200'", "option base_down '9000'"), "more than the line can carry"),

@@ -12,7 +12,7 @@ from isdf.value import dataclass
 from .uci import Section, parse_uci
 
 _ADDRESS = re.compile(
-    r"(?P<scheme>https?)://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?:/[!-~]*)?\Z"
+    r"(?P<scheme>[a-z]+)://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?(/[!$->@-~]*)?\Z"
 )
 
 
@@ -124,9 +124,9 @@ def _config(sections: dict[str, Section]) -> Config:
 def parse_manager(text: str, *, insecure: bool) -> str:
     """The manager's address without a slash at its end, https or, if `insecure`, http; else `InvalidError`."""
     parts = _ADDRESS.match(text)
-    if not parts or not 0 < int(parts["port"] or 1) < 65536:
+    if not parts or int(parts["port"] or 1) not in range(1, 65536):
         raise InvalidError(f"manager {text!r} is not an address such as 'https://isdf.isp.example'")
-    if parts["scheme"] == "http" and not insecure:
+    if parts["scheme"] not in (("https", "http") if insecure else ("https",)):
         raise InvalidError(f"manager {text!r} is not an https address; http needs option insecure '1'")
     return text.rstrip("/")
 
