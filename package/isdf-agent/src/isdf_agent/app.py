@@ -18,13 +18,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from isdf import __version__, ubus
 from isdf.errors import InvalidError, IsdfError, UnavailableError
 from isdf.log import Log, setup
 from isdf.loop import Loop, Timer
 from isdf.model import Line
+from isdf.path import Path
 
 from . import bus as buses
 from .config import Config, Paths, line_of, load

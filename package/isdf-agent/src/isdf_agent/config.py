@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from isdf.errors import InvalidError
 from isdf.model import Line, parse_rate
+from isdf.path import Path
 from isdf.value import dataclass
 
 from .uci import Section, parse_uci

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-from pathlib import Path
 
 from isdf.errors import FailedError, InvalidError, from_dict
 from isdf.formats import claim as claims
+from isdf.path import Path
 
 from .config import Paths, load, parse_manager
 from .delivery import enroll as enrolment

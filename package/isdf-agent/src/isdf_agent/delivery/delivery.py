@@ -9,11 +9,11 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from isdf.errors import FormatError, IsdfError, UnavailableError, from_dict
 from isdf.log import Log
 from isdf.loop import Loop
+from isdf.path import Path
 from isdf.value import dataclass
 
 from ..config import Config, Paths

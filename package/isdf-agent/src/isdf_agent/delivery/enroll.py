@@ -16,13 +16,13 @@ import json
 import shutil
 import sys
 import tempfile
-from pathlib import Path
 
 from isdf.errors import ConflictError, FailedError, FormatError, IsdfError, NotPermittedError
 from isdf.formats import claim as claims
 from isdf.formats.keys import Keys, parse
 from isdf.formats.usign import split_embedded
 from isdf.model import parse_name
+from isdf.path import Path
 
 from . import flash
 from .connection import Connection, UntrustedError

@@ -20,11 +20,11 @@ import os
 import shlex
 import shutil
 import subprocess
-from pathlib import Path
 from urllib.parse import quote
 
 from isdf.errors import SignatureError, UnavailableError
 from isdf.formats.usign import PublicKey
+from isdf.path import Path
 
 _CONF = """\
 dest root /
@@ -57,7 +57,7 @@ class Feed:
         (folder / "keys" / key.fingerprint.hex()).write_text(key.dump())
         verify = folder / "verify"
         verify.write_text(_VERIFY.format(usign=shlex.join(usign), keys=shlex.quote(str(folder / "keys"))))
-        verify.chmod(0o700)
+        os.chmod(verify, 0o700)
         self._conf = folder / "opkg.conf"
         self._conf.write_text(_CONF.format(verify=verify, feed=quote(str(self._feed))))
 

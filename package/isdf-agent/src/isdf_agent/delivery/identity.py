@@ -15,13 +15,13 @@ from __future__ import annotations
 import json
 import os
 from collections import namedtuple
-from pathlib import Path
 
 from isdf.errors import FormatError
 from isdf.formats import claim as claims
 from isdf.formats.keys import Keys, parse
 from isdf.formats.usign import split_embedded
 from isdf.log import Log
+from isdf.path import Path
 
 from . import flash
 

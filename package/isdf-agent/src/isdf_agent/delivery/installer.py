@@ -14,10 +14,10 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from isdf.log import Log
 from isdf.loop import Loop
+from isdf.path import Path
 from isdf.process import SAME
 
 from . import bytecode

@@ -15,12 +15,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from pathlib import Path
 
 from isdf.errors import FormatError
 from isdf.formats import assignment as wire
 from isdf.formats.usign import Signature, split_embedded
 from isdf.log import Log
+from isdf.path import Path
 from isdf.value import dataclass, field
 
 log = Log(__name__)

@@ -6,8 +6,8 @@ A `done` gets None, or a sentence that says why not; it may be called at once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
+from isdf.path import Path
 from isdf.protocol import Protocol
 
 Done = Callable[[str | None], None]

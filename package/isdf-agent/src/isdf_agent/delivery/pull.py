@@ -16,13 +16,13 @@ import json
 import shutil
 import sys
 import time
-from pathlib import Path
 from urllib.parse import quote
 
 from isdf.errors import FailedError, IsdfError
 from isdf.formats import assignment as wire
 from isdf.formats.keys import parse
 from isdf.formats.usign import PublicKey, Signature, split_embedded
+from isdf.path import Path
 from isdf.value import dataclass, field
 
 from .feed import Feed

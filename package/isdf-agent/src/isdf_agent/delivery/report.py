@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from urllib.parse import quote
 
 from isdf.errors import IsdfError
 from isdf.formats.keys import parse
 from isdf.formats.usign import split_embedded
+from isdf.path import Path
 
 from .connection import Connection
 from .request import RefusedByManagerError, deadline, send

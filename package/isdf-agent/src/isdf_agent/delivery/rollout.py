@@ -12,12 +12,12 @@ intervals.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from pathlib import Path
 
 from isdf.errors import NotFoundError
 from isdf.formats.assignment import Entry
 from isdf.log import Log
 from isdf.loop import Loop, Timer
+from isdf.path import Path
 
 from . import standing, steps
 from .clock import Clock, Passes

@@ -6,10 +6,10 @@ Reference: usign `main.c`, `usign -V -q -m MESSAGE -p KEY -x SIGNATURE`; exit st
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 
 from isdf.errors import UnavailableError
 from isdf.formats.usign import PublicKey, Signature
+from isdf.path import Path
 
 
 class Usign:

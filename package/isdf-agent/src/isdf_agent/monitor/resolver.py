@@ -9,11 +9,11 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Callable
-from pathlib import Path
 
 from isdf.errors import FormatError, HostNotFoundError, IsdfError, UnavailableError
 from isdf.log import Log
 from isdf.model import parse_host
+from isdf.path import Path
 
 from .analyzers import dns
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 
 from isdf.errors import InvalidError
 from isdf.log import Log
 from isdf.model import Flow, Rate
+from isdf.path import Path
 from isdf.protocol import Protocol
 
 from .leases import ClassLease, Held, MemberLease, member_id
@@ -53,7 +53,7 @@ class FileLedger:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 json.dump(state, file, separators=(",", ":"))
-            temporary.replace(self._path)
+            os.replace(temporary, self._path)
         except OSError as error:
             log.error("ledger %s cannot be written (%s); a restart now would lose the last change", self._path, error)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+
+from isdf.path import Path
 
 PREFIX = "isdf-service-"
 

@@ -6,9 +6,9 @@ import json
 import os
 import time
 from collections.abc import Iterable
-from pathlib import Path
 
 from isdf.log import Log
+from isdf.path import Path
 from isdf.value import dataclass, field
 
 log = Log(__name__)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from isdf.errors import InvalidError, IsdfError, NotFoundError, NotPermittedError, UnavailableError
 from isdf.log import Log
 from isdf.loop import Loop, Timer
 from isdf.model import parse_name
+from isdf.path import Path
 
 from . import census
 from .instance import PREFIX, has_user, instance
