@@ -15,7 +15,8 @@ def instance(name: str, version: str, start: int, *, folder: Path, ubus: Path) -
     path = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
     own = {"ISDF_VERSION": version, "UBUS_SOCKET": str(ubus), "PYTHONDONTWRITEBYTECODE": "1"}
     # procd leaves a process alone whose description is the same: one that hangs would never be exchanged.
-    own["ISDF_START"] = str(start)
+    # And it compares each entry but for its last four bytes (utils.c, blobmsg_list_equal), the NUL among them.
+    own["ISDF_START"] = f"{start}. start"
     return {
         "command": ["/usr/bin/python3", "-P", "-m", "isdf.sdk", str(folder / name)],
         "user": f"isdf-{name}",
