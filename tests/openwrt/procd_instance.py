@@ -17,6 +17,8 @@ import sys
 import time
 from pathlib import Path
 
+from isdf.ubus import blobmsg
+
 _LIBC = ctypes.CDLL(None, use_errno=True)  # loaded here, because a child between fork and exec must not
 _PR_SET_PDEATHSIG = 1
 _LIMITS = {"as", "core", "cpu", "data", "fsize", "memlock", "nofile", "nproc", "rss", "stack", "nice", "rtprio",
@@ -80,9 +82,19 @@ class Description:
 
     def differs(self, other: "Description") -> bool:
         """Whether a running process must be exchanged; not for other `data`, `stdout` or `stderr`."""
-        passed_over = ("data", "stdout", "stderr", "respawn", "valid")
+        passed_over = ("data", "stdout", "stderr", "respawn", "valid", "env", "limits")
         mine, others = ({k: v for k, v in vars(d).items() if k not in passed_over} for d in (self, other))
-        return not self.valid or mine != others
+        tables = ((self.env, other.env), (self.limits, other.limits))
+        return not self.valid or mine != others or any(_seen(one) != _seen(two) for one, two in tables)
+
+
+def _seen(table: dict) -> list[tuple[int, bytes]]:
+    """What procd compares of each entry: its length, and its bytes but for the last four (`blobmsg_list_equal`)."""
+    entries = sorted(table.items(), key=lambda item: item[0].encode())
+    # Head, name with its length and its NUL, padded to four bytes; text and its NUL.
+    lengths = [4 + (len(name.encode()) + 6) // 4 * 4 + len(value.encode()) + 1 for name, value in entries]
+    encoded = [blobmsg.encode({name: value}) for name, value in entries]
+    return [(length, data[: length - 4]) for length, data in zip(lengths, encoded, strict=True)]
 
 
 def _digest(path: str) -> str | None:

@@ -12,8 +12,8 @@ import pytest
 
 from .bus import wait_for_socket
 from .fixtures import settle
+from .procd_fixtures import Supervisor
 from .programs import program
-from .test_procd import Supervisor
 from .users import as_root
 
 pytestmark = pytest.mark.system
