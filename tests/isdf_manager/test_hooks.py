@@ -27,7 +27,7 @@ with open(folder / "told", "a") as log:
     log.write(json.dumps(told) + "\\n")
 broken = folder / ("no-" + told["verb"])
 if broken.exists():
-    print("starting up"); print(broken.read_text(), file=sys.stderr); sys.exit(3)
+    print("starting up", flush=True); print(broken.read_text(), file=sys.stderr); sys.exit(3)
 """
 
 

@@ -162,6 +162,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         arguments = parser().parse_args(argv)
     except SystemExit as end:
+        commands.say("", end="")  # the help may have a reader who has enough
         return end.code if isinstance(end.code, int) else 2
     parts = commands.Parts(Path(arguments.home))
     try:

@@ -66,10 +66,10 @@ class Parts:
         return catalogue.catalogue_key(file or self.home.catalogue_key, self.catalogue_key)
 
 
-def say(text: str) -> None:
+def say(text: str, end: str = "\n") -> None:
     """A line of progress, at once also when it goes into a pipe."""
     try:
-        print(text, flush=True)
+        print(text, end=end, flush=True)
     except BrokenPipeError:
         # Who reads has what it wanted (`| grep -q`, `| head`); what is under way is done to its end all the same.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
