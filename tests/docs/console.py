@@ -18,7 +18,7 @@ from premises.host import ENVIRONMENT, wait_until
 from premises.premises import Premises
 
 CHECKOUT = Path(__file__).parents[2]
-HOME = "/srv/isdf"  # ISDF_MANAGER_HOME, as the document says
+HOME, INSTALLED = "/srv/isdf", "/opt/isdf-manager/bin"  # ISDF_MANAGER_HOME and in PATH, as the document says
 _BLOCK = re.compile(r"^```console (\S+)( daemon)?\n(.*?)^```\n|^<!-- copy (\S+?):(\S+) (\S+?):(\S+) -->\n", re.M | re.S)
 _PORT = ["sh", "-c", "ss -Hltn sport = :8080 | grep -q ."]
 
@@ -62,7 +62,7 @@ def steps(text: str) -> Iterator[Step]:
 
 def play(net: Premises, text: str) -> Iterator[tuple[Step, list[str]]]:
     """Do each step of the document in `net`; the step with what each of its commands printed."""
-    installed = f"/usr/local/bin:{sys.base_prefix}/bin:{ENVIRONMENT['PATH']}:{Path(sys.executable).parent}"
+    installed = f"{INSTALLED}:{sys.base_prefix}/bin:{ENVIRONMENT['PATH']}:{Path(sys.executable).parent}"
     environment = {
         "ISDF_MANAGER_HOME": HOME,
         "PATH": installed,

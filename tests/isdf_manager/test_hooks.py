@@ -100,8 +100,9 @@ def test_a_configure_that_the_core_refuses_leaves_what_is_sold(core):
     assert "too fast; lane of home1 stays as it was" in core.fails("configure", "home1", "lane", "rate=9mbit")
     (core.path / "no-provision").unlink()
     core.client()
-    core.schedule.tick()
-    core.schedule.stop()
+    schedule = core.applications[-1].schedule
+    schedule.tick()
+    schedule.stop()
     assert core.told()[-1]["configuration"] == {"rate": "1mbit"}  # the core may have taken half of the other
     assert '"rate": "1mbit"' in core.ok("status", "--json")
 
