@@ -5,53 +5,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from premises.download import Download, Transfer
+from premises.figure3 import mean
 from premises.home import Home
-from premises.host import Host, Process, wait_until
+from premises.host import Host, wait_until
 from premises.plan import NAMES
 from premises.premises import FILE
 
 HERE = Path(__file__).parent
 
 
-class Transfer:
-    """Bytes that come out of a program, as they come. `broken`: it ended by itself."""
-
-    def __init__(self, program: Process) -> None:
-        self._program = program
-        self._bytes = 0
-        self._stopped = False
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    @property
-    def broken(self) -> bool:
-        return not self._stopped and not self._thread.is_alive()
-
-    def stop(self) -> None:
-        self._stopped = True
-        self._program.kill()
-        self._thread.join()
-        self._program.stdout.close()
-
-    def bytes(self) -> int:
-        return self._bytes
-
-    def _read(self) -> None:
-        while data := self._program.stdout.read1(1 << 16):
-            self._bytes += len(data)
-        self._program.wait()
-
-
 def download(client: Host, mirror: str, family: int = 4) -> Transfer:
-    """curl over one HTTP connection, without another try."""
-    url = f"http://{mirror}.example/{FILE}"
-    words = ["curl", f"-{family}sS", "--no-buffer", "--retry", "0", url]
-    return Transfer(client.popen(words, stdout=subprocess.PIPE))
+    return Download(client, f"http://{mirror}.example/{FILE}", family)
 
 
 def upload(client: Host, mirror: Host, family: int, port: int) -> Transfer:
@@ -66,10 +35,9 @@ def upload(client: Host, mirror: Host, family: int, port: int) -> Transfer:
 
 def speeds(transfers: list[Transfer], seconds: float) -> list[float]:
     """What each carries in kB/s, during so many seconds from now."""
-    begun, before = time.monotonic(), [t.bytes() for t in transfers]
+    begun = time.monotonic()
     time.sleep(seconds)  # this is the measuring, not a wait for something
-    lasted = time.monotonic() - begun
-    return [(t.bytes() - b) / lasted / 1000 for t, b in zip(transfers, before, strict=True)]
+    return [mean(t.samples, begun, begun + seconds) for t in transfers]
 
 
 def settle(seconds: float) -> None:
@@ -77,7 +45,7 @@ def settle(seconds: float) -> None:
     time.sleep(seconds)
 
 
-WINDOW = 10  # packets of 1000 bytes: half of the shortest queue
+WINDOW = 10  # packets of 1000 bytes: two thirds of the shortest queue
 _BIG, _SMALL = 1000, 60
 
 

@@ -38,6 +38,6 @@ def test_the_pass_goes_on_until_its_end(home):
 def test_the_site_has_its_rate_and_the_rest_the_base(home):
     both = [download(home.client(1), "mirror-a"), download(home.client(2), "mirror-b")]
     settle(3)
-    assert speeds(both, 6) == [pytest.approx(200, rel=0.07), pytest.approx(150, rel=0.07)]
+    assert speeds(both, 10) == [pytest.approx(200, rel=0.07), pytest.approx(150, rel=0.07)]
     for transfer in both:
         transfer.stop()

@@ -1,4 +1,4 @@
-"""A download by curl over one HTTP connection, measured at the client as it arrives."""
+"""What comes out of a program, as it comes; a download by curl over one HTTP connection, measured so at the client."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import subprocess
 import threading
 import time
 
-from .host import Host
+from .host import Host, Process
 
 
-class Download:
+class Transfer:
     """Runs from the start; `samples` are (seconds on `time.monotonic`, bytes so far). `broken`: it ended by itself."""
 
-    def __init__(self, client: Host, url: str) -> None:
-        # No retry, no second connection: what breaks is seen. IPv4, whose headers take 4 of 100 bytes (IPv6: 6).
-        self._process = client.popen(["curl", "-4sS", "--no-buffer", "--retry", "0", url], stdout=subprocess.PIPE)
+    def __init__(self, program: Process) -> None:
+        self._program = program
         self.samples: list[tuple[float, int]] = [(time.monotonic(), 0)]
         self._stopped = False
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -26,13 +25,21 @@ class Download:
 
     def stop(self) -> None:
         self._stopped = True
-        self._process.kill()
+        self._program.kill()
         self._thread.join()
-        self._process.stdout.close()
+        self._program.stdout.close()
 
     def _read(self) -> None:
         total = 0
-        while data := self._process.stdout.read1(65536):
+        while data := self._program.stdout.read1(65536):
             total += len(data)
             self.samples.append((time.monotonic(), total))
-        self._process.wait()
+        self._program.wait()
+
+
+class Download(Transfer):
+    """By IPv4, whose headers take 4 of 100 bytes, or by IPv6 (6). Without a retry, so that what breaks is seen."""
+
+    def __init__(self, client: Host, url: str, family: int = 4) -> None:
+        words = ["curl", f"-{family}sS", "--no-buffer", "--retry", "0", url]
+        super().__init__(client.popen(words, stdout=subprocess.PIPE))

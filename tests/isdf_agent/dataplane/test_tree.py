@@ -27,7 +27,8 @@ def test_without_one_a_class_has_sixteen_leaves_that_share_it():
     assert {n.parent for n in leaves} == {INNER + 1}
     assert sum(n.rate for n in leaves) <= 150_000
     assert {(n.ceil, n.quantum) for n in leaves} == {(150_000, MTU)}
-    assert leaves[0].leaf.limit == 30_000, "a fifth of a second"
+    assert leaves[0].leaf.limit == 10 * MTU, "what a connection begins with"
+    assert nodes(8_000_000, {2: CLASSES[2]}, "buckets")[2].leaf.limit == 30_000, "a tenth of a second"
 
 
 def test_handles_tell_their_class():

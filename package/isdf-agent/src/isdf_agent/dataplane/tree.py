@@ -94,8 +94,9 @@ def _with_buckets(number: int, rate: int, ceil: int) -> list[Node]:
     from .buckets import COUNT, shares
 
     inner = INNER + number
-    # A fifth of a second, at least 16 packets: a download alone fills the class, and moving it leaves little behind.
-    leaf = Leaf("bfifo", limit=min(max(ceil // 5, 16 * MTU), 1 << 20))
+    # A tenth of a second: enough for TCP to fill the class over round trips of 0.2 s, and what follows a lost packet
+    # is held back no longer. At least the ten packets that a connection begins with (RFC 6928).
+    leaf = Leaf("bfifo", limit=min(max(ceil // 10, 10 * MTU), 1 << 20))
     return [
         Node(inner, LINE, rate, ceil, quantum_of(rate)),
         *(Node(leaf_handle(number, b), inner, shares(rate), ceil, quantum_of(rate), leaf) for b in range(COUNT)),
