@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 from isdf.errors import InvalidError, UnavailableError
 from isdf.value import dataclass
 
+from . import race
+
 PATIENCE = 10.0  # seconds for a connection, and for each piece of an answer; the deadline on the whole is `deadline`
 _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, to which Python's `ssl` gives no name
 _PIECE = 16384
@@ -42,9 +44,12 @@ class Connection:
 
     `authority` has the certificates (PEM) that are believed, and may be what signed the server's own as well as an
     authority in between; None: nobody is asked who he is, for what proves itself. http is refused unless `insecure`.
+    `known` is the address that served last, as in `race`.
     """
 
-    def __init__(self, manager: str, authority: str | None, *, insecure: bool = False) -> None:
+    def __init__(
+        self, manager: str, authority: str | None, *, insecure: bool = False, known: str | None = None
+    ) -> None:
         parts = urlsplit(manager)
         self._manager, self.prefix = manager, parts.path.rstrip("/")
         if parts.scheme == "https":
@@ -56,6 +61,8 @@ class Connection:
             self._http = http.client.HTTPConnection(parts.hostname, parts.port or 80, timeout=PATIENCE)
         else:
             raise InvalidError(f"{manager} is not an https address; http needs option insecure '1'")
+        # http.client leaves it open how a connection comes about.
+        self._http._create_connection = lambda end, patience, source: race.connect(*end, known, patience)
         self._answered = False
         self.ends: tuple[str, str] | None = None
         """Our address and the manager's, of the last connection that was made."""

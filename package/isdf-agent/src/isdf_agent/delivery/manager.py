@@ -20,11 +20,14 @@ from .trusted import KEYS_MAX, TrustedKeys
 
 
 class Manager:
-    """At the address `manager`; `newer(statement)` is called when a statement takes the place of the one before."""
+    """At the address `manager`; `newer(statement)` is called when a statement takes the place of the one before.
+    `known`: as in `Connection`."""
 
     def __init__(
-        self, manager: str, device_key: bytes, trusted: TrustedKeys, newer: Callable[[bytes], None], *, insecure: bool
-    ) -> None:
+        self, manager: str, device_key: bytes, trusted: TrustedKeys, newer: Callable[[bytes], None], *,
+        insecure: bool, known: str | None = None,
+    ) -> None:  # fmt: skip
+        self._known = known
         self._address, self._device_key, self._insecure = manager, device_key, insecure
         self._trusted, self._newer = trusted, newer
         self._connection = self._connect()
@@ -59,7 +62,7 @@ class Manager:
         self._connection.close()
 
     def _connect(self) -> Connection:
-        return Connection(self._address, self._trusted.keys.authority, insecure=self._insecure)
+        return Connection(self._address, self._trusted.keys.authority, insecure=self._insecure, known=self._known)
 
     def _renew(self, connection: Connection | None) -> bool:
         """Whether there was a newer statement, fetched on `connection`, or (None) from whoever answers."""

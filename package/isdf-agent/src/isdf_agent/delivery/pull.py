@@ -38,7 +38,8 @@ SIGNATURE_MAX = 1000  # bytes
 class Pull:
     """What a pull is told. `keys` is the file of the manager's keys statement; `folder` is made for this pull, named by
     a number that only rises; `have` are the files of packages that are here already, by SHA-256; `serial`, `digest` and
-    `signer` are those of the last assignment, `etag` is its ETag where nothing is missing; `now` is the agent's clock;
+    `signer` are those of the last assignment, `etag` is its ETag where nothing is missing; `known` is the address of
+    the manager where it is to be tried before its name is looked up; `now` is the agent's clock;
     `status` is the package manager's status file; `vouched` is as in `Trusted`."""
 
     manager: str
@@ -56,6 +57,7 @@ class Pull:
     etag: str | None
     now: float
     clock_set: bool
+    known: str | None = None
     have: dict[str, str] = field(default_factory=dict)
     vouched: dict[str, str] = field(default_factory=dict)
     deadline: float = 60.0
@@ -89,7 +91,9 @@ def _pull(pull: Pull, timeline: dict[str, int], result: dict) -> None:
         (folder / "keys").write_bytes(statement)
         result["keys"] = str(folder / "keys")
 
-    with Manager(pull.manager, bytes.fromhex(pull.device_key), trusted_keys, newer, insecure=pull.insecure) as manager:
+    with Manager(
+        pull.manager, bytes.fromhex(pull.device_key), trusted_keys, newer, insecure=pull.insecure, known=pull.known
+    ) as manager:
         timeline["request"] = _now()
         answer = manager.send(
             "GET", f"/device/{quote(pull.device)}/assignment",
