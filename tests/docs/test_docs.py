@@ -73,7 +73,7 @@ def test_every_command_of_the_manager_is_shown_to_the_operator():
 def objects() -> dict[str, dict[str, list[str]]]:
     """What the agent puts on ubus: the names of the arguments by object and method."""
     connection = MagicMock()
-    bus.publish(connection, *[MagicMock()] * 5)
+    bus.publish(connection, *[MagicMock()] * 4)
     return {
         call.args[0]: {m: list(about.args) for m, about in call.args[1].items()} for call in connection.add.mock_calls
     }
