@@ -144,3 +144,29 @@ def test_a_link_worker_that_is_killed_in_the_middle_is_replaced(shop, home):
     killer.join()
     assert killed_one.is_set()
     assert done
+
+
+def test_a_reload_of_the_firewall_moves_no_packet_out_of_its_class(home):
+    number = router.enforced(home)
+    looks = [["nft", "-a", "-s", "list", "table", "inet", "isdf"], ["tc", "qdisc", "show", "dev", "wan"]]
+    before = [home.router.run(look).stdout for look in looks]
+    with no_packet_lost(home), router.every_packet_in_its_class(home, number):
+        home.router.fw4("reload")
+    assert [home.router.run(look).stdout for look in looks] == before
+
+
+def test_what_somebody_takes_of_rules_and_queues_is_back_in_five_seconds_and_breaks_no_connection(home):
+    number, rate = router.enforced(home), router.rate(home.router, router.enforced(home))
+    both = [download(home.client(1), "mirror-a"), download(home.client(2), "mirror-b")]
+    settle(2)
+    home.router.run(["sh", "-ec", "nft delete table inet isdf; ip link del ifb-isdf; tc qdisc del dev wan root"])
+
+    def is_back():
+        return "table inet isdf " in router.rules(home.router) and router.rate(home.router, number) == rate
+
+    wait_until(is_back, 5, "rules and queues")
+    settle(3)
+    assert speeds(both, 10) == [pytest.approx(rate / 8, rel=0.07), pytest.approx(150, rel=0.07)]
+    assert not any(transfer.broken for transfer in both)
+    for transfer in both:
+        transfer.stop()

@@ -18,6 +18,9 @@ WHOLES = {
     "all tables": "nft flush ruleset",
     "a map that is another one now": f"{NO_RULES}; nft delete map inet isdf {MAP}; "
     f"nft 'add map inet isdf {MAP} {{ type inet_service : verdict; }}'",
+    "an element that leads elsewhere": f"nft 'add element inet isdf {MAP} {{ 192.0.2.99 : accept }}'",
+    "an element with an end": "nft 'add map inet isdf flow_all { type nf_proto : verdict; flags timeout; }'; "
+    "nft 'add element inet isdf flow_all { ipv4 timeout 1h : goto class_2 }'",
     "a hook that is none any more": "nft delete chain inet isdf forward; nft add chain inet isdf forward",
     "a hook that drops": "nft 'chain inet isdf forward { policy drop; }'",
 }

@@ -159,7 +159,10 @@ def _publish_control(bus: Connection, supervisor: Supervisor, policy: Policy, ho
 
         def resolved(error: IsdfError | None) -> None:
             if isinstance(error, HostNotFoundError):
-                policy.remove_class_member(owner, lease.id)
+                try:
+                    policy.remove_class_member(owner, lease.id)
+                except IsdfError as other:  # it went meanwhile with its service, or the kernel keeps it for now
+                    log.warning("a member for %s: %s", flow.host, other)
                 request.fail(error)
             else:
                 request.reply(answer | ({"warning": str(error)} if error else {}))

@@ -16,6 +16,7 @@ Reference: tc-htb(8), rtnetlink(7).
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 
 from pyroute2.iproute.linux import IPRoute
@@ -32,6 +33,7 @@ from .queues import ROOT_PARENT
 from .tree import ROOT, Node, drained, leaf_handle, nodes, number_of
 
 log = Log(__name__)
+PATIENCE = 30.0  # seconds for a queue to run empty: a device that sends nothing never does
 
 Undo = list[Callable[[], object]]
 
@@ -48,14 +50,15 @@ class Plan:
 
 
 class Shaper:
-    """`retiring`: by device, the ids of classes that no packet enters any more and whose queues are not empty yet."""
+    """`retiring`: by device, the ids of classes that no packet enters any more and whose queues are not empty yet, each
+    with the monotonic time at which it will not be waited for any longer."""
 
     def __init__(self) -> None:
         self._ip = IPRoute()
         self._kind: str | None = None
         self._known: dict[int, dict[int, queues.Found]] = {}  # by device: our tree as it is
         self._redirected: set[tuple[int, int]] = set()  # LAN device and ifb
-        self.retiring: dict[int, set[int]] = {}
+        self.retiring: dict[int, dict[int, float]] = {}
 
     def shape(self, plan: Plan) -> dict:
         """Make it so. The answer: `leaf`, the kind of fair queue, `missing`, LAN devices that are not there, and the
@@ -98,13 +101,13 @@ class Shaper:
         """Delete the retiring classes whose queues are empty by now."""
         for index, numbers in list(self.retiring.items()):
             found = self._known[index] = queues.classes(self._ip, index)
-            for number in list(numbers):
+            for number, until in list(numbers.items()):
                 own = [c for h, c in found.items() if number_of(h) == number]
-                if not any(c.queued for c in own):
+                if not any(c.queued for c in own) or time.monotonic() > until:
                     for c in sorted(own, key=lambda c: c.node.handle & 0x8000):  # leaves before their inner class
                         queues.delete_class(self._ip, index, c.node)
                         del found[c.node.handle]
-                    numbers.discard(number)
+                    del numbers[number]
             if not numbers:
                 del self.retiring[index]
 
@@ -117,6 +120,9 @@ class Shaper:
             self._ip.link("del", index=ifb)
         self.retiring.clear()
         return {}
+
+    def close(self) -> None:
+        self._ip.close()
 
     def forget(self) -> None:
         """Somebody else may have changed something: the next plan reads all of it anew."""
@@ -160,7 +166,9 @@ class Shaper:
         for handle, c in found.items():
             if handle not in wanted and c.queued:
                 queues.set_class(self._ip, index, drained(c.node, line))
-        self.retiring[index] = leaving
+        until = time.monotonic() + PATIENCE
+        before = self.retiring.get(index, {})
+        self.retiring[index] = {number: before.get(number, until) for number in leaving}
 
     def _node(self, index: int, known: queues.Found | None, node: Node, undo: Undo) -> None:
         """Make or change one class and its queue, whatever differs."""

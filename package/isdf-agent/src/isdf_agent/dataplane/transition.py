@@ -23,7 +23,7 @@ Map = tuple[Shape, bool]
 class Table:
     """What the kernel has: chains with the number of their rules and their fingerprint, elements of maps, counters.
 
-    `ruins`: chains that are no more, or not as they should be, in the packets' way; that cannot be changed.
+    `ruins`: what somebody else made of our chains and maps that cannot be changed, or cannot even be understood.
     """
 
     chains: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -45,7 +45,10 @@ class Table:
                 count, _ = table.chains[o["chain"]]
                 table.chains[o["chain"]] = (count + 1, o.get("comment", ""))
             elif kind == "map":
-                table.maps[o["name"]] = {_key(k): verdict["goto"]["target"] for k, verdict in o.get("elem", ())}
+                try:
+                    table.maps[o["name"]] = {_key(k): verdict["goto"]["target"] for k, verdict in o.get("elem", ())}
+                except (KeyError, TypeError, ValueError):
+                    table.ruins.add(o["name"])
             elif kind == "counter":
                 table.counters.add(o["name"])
         return table
