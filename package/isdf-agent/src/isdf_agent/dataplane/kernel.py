@@ -48,7 +48,11 @@ class KernelDataplane:
         self._missing: list[str] = []
 
     def watch(self, loop, changed: Callable[[], None]) -> None:
-        self._watch = Watch((self._wan, *self._lan), IFB, PREFERENCE, (TABLE, DNS_TABLE), changed)
+        try:
+            self._watch = Watch((self._wan, *self._lan), IFB, PREFERENCE, (TABLE, DNS_TABLE), changed)
+        except OSError as error:
+            log.warning("what others change in the kernel is not heard of: %s", error.strerror)
+            return
         self._watch.attach(loop)
         self._nft.ran = self._watch.ours
 
