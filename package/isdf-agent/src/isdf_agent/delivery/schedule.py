@@ -1,8 +1,8 @@
 """When to pull: at the start, at intervals, when pushed, when asked; one at a time.
 
-Intervals are spread by jitter, and so are the tries after a failure: when a manager comes back after an hour, its
-routers do not come back all at once. Pulls by push come from a bucket; a push that finds a pull running or the bucket
-empty leaves a flag, and one pull follows.
+Intervals are spread by jitter, and so are the tries after a failure, widely: when a manager is there again after an
+hour, its routers do not come back all at once, nor do those that lost their power together. Pulls by push come from a
+bucket; a push that finds a pull running or the bucket empty leaves a flag, and one pull follows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Schedule:
     """Calls `pull(reason)` when it is time; `ended` must follow each."""
 
     JITTER = 0.1
-    FIRST_RETRY = 15.0  # seconds; doubled with each failure up to the interval
+    FIRST_RETRY = 15.0  # seconds in the mean; doubled with each failure up to the interval
 
     def __init__(
         self, loop: Loop, interval: float, pull: Callable[[str], None], *,
@@ -60,11 +60,12 @@ class Schedule:
             self._begin(self._again)
         elif self._again:
             self._at(self._bucket.wait())
-        elif good:
-            self._at(self._interval * self._uniform(1 - self.JITTER, 1 + self.JITTER))
         else:
-            spread = min(self.FIRST_RETRY * 2.0 ** min(self._failures - 1, 30), self._interval)
-            self._at(retry_after + spread * self._uniform(0.5, 1.5))
+            pause = self._interval * self._uniform(1 - self.JITTER, 1 + self.JITTER)
+            if not good:
+                retry = self.FIRST_RETRY * 2.0 ** min(self._failures - 1, 30)
+                pause = retry_after + min(pause, retry * self._uniform(0.25, 1.75))
+            self._at(pause)
 
     def stop(self) -> None:
         if self._timer:
