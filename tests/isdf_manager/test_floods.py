@@ -105,8 +105,8 @@ def test_files_are_not_fetched_without_end(router, manager):
 def test_claim_codes_are_not_guessed_at_length(router, monkeypatch):
     body = json.dumps({"token": "00" * 10, "key": "00" * 32}).encode()
     router.address = "192.0.2.7"  # its own enrolment was one, too
-    answers = [router.request("POST", "/enroll", body, signed=False).status_code for _ in range(21)]
-    assert answers == [403] * 20 + [429]
+    answers = [router.request("POST", "/enroll", body, signed=False).status_code for _ in range(BURST + 1)]
+    assert answers == [403] * BURST + [429]
     monkeypatch.setattr(storage.Storage, "read", None)
     assert router.request("POST", "/enroll", body, signed=False).status_code == 429
 

@@ -10,8 +10,8 @@ refused, of a prefix: 60 at once, then one a second. Some swapped boxes behind o
 requests, of a device: 30 at once, then one a second. A pull is 2 to 4 of them, and a router pulls for 3 pushes at once
     and for one more each 10 s.
 files, of a device: 600 at once, then 5 a second. A pull fetches up to 256 packages, the index and its signature.
-enrolments, of a prefix: 20 at once, then one each 5 s. A new box asks once, and again with pauses; its claim code has
-    80 bits, so that guessing is hopeless at any rate.
+enrolments, of a prefix: 60 at once, then one a second, good or bad. A street of new boxes may be behind one address;
+    each asks once, and again with pauses. A claim code has 80 bits: guessing is hopeless at any rate.
 lines, of all: 1,000 at once, then 10 a second. What is refused is written into the log so often, and by its prefix's
     bucket: 170 MB a day at most.
 """
@@ -89,7 +89,7 @@ class Limits:
         self.refused = Buckets(60, 1.0, clock=clock)
         self.requests = Buckets(30, 1.0, clock=clock)
         self.files = Buckets(600, 0.2, clock=clock)
-        self.enrolments = Buckets(20, 5.0, clock=clock)
+        self.enrolments = Buckets(60, 1.0, clock=clock)
         self._lines = Buckets(1000, 0.1, clock=clock)
 
     def refused_again(self, address: str) -> bool:
