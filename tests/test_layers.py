@@ -1,6 +1,7 @@
 """The law of dependencies (who may know whom), read from the imports of every module."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,13 @@ ALLOWED = {
 NETLINK = {"pyroute2", "ctypes"}
 
 
+@functools.cache
 def modules(package):
-    """Each module of a package: its dotted name, and the full names that it imports."""
+    """Each module of a package: its dotted name, its file, and the full names that it imports."""
+    return list(read(package))
+
+
+def read(package):
     root = PACKAGES[package]
     for path in sorted(root.rglob("*.py")):
         parts = [package, *path.relative_to(root).with_suffix("").parts]

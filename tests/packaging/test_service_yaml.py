@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from packages import ROOT
 
@@ -40,6 +40,7 @@ def test_what_it_takes_means_the_same_to_both_readers(text):
     assert reader.parse(text) == yaml.safe_load(text)
 
 
+@settings(max_examples=40)
 @given(tables, st.booleans())
 def test_whatever_another_writer_wrote_is_read_alike_or_refused(table, flow):
     text = yaml.safe_dump(table, allow_unicode=True, default_flow_style=flow, width=10**6)

@@ -230,9 +230,9 @@ def test_the_next_assignment_brings_them_back(router, operator):
 
 
 def test_a_pass_does_not_end_with_its_assignment(router, operator):
-    operator.configure("tv", until=NOW + 60 * DAY, offline_grace=0)
+    operator.configure("tv", until=NOW + 9 * DAY, offline_grace=0)
     router.pull()
-    router.loop.advance(59 * DAY)
+    router.loop.advance(8 * DAY)
     assert router.services.versions() == RUNS
 
 
