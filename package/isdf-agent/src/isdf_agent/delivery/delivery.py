@@ -197,6 +197,8 @@ class Delivery:
             self._clock.tell(result["time"])
         if "keys" in result:
             self._keep_keys(Path(result["keys"]))
+        if result["status"] == "unchanged" and self.rollout.received.assignment.expires <= self._clock.now():
+            result = _failed("the manager says that nothing is new, although this router's assignment has expired")
         if result["status"] == "fetched":
             try:
                 received, last = Received.parse(Path(result["assignment"]).read_bytes()), self.rollout.received
