@@ -61,9 +61,10 @@ def ask(served, kind, connections, addresses=0):
         client.stdin.close()
     answers: dict[int, float] = {}
     for client in clients:
-        for status, number in json.loads(client.stdout.read()).items():
-            answers[int(status)] = answers.get(int(status), 0) + number
-        assert client.wait(30) == 0
+        with client:
+            for status, number in json.loads(client.stdout.read()).items():
+                answers[int(status)] = answers.get(int(status), 0) + number
+        assert client.returncode == 0
     taken = (cpu(served.process.pid) - before) / sum(answers.values())
     return {status: number / SECONDS for status, number in answers.items()}, taken
 

@@ -1,7 +1,7 @@
 """Calls on the bus through a real socket: one client asks, one object answers, each a process of ours, ubusd between.
 
-`ubus_calls_per_s`: with some under way at once, as a service makes them that sets up its line. `ubus_call_ms`: one after
-the other. `ubus_call_cpu_us`: of the client's process alone.
+`ubus_calls_per_s`: with some under way at once, as a service makes them that sets up its line. `ubus_call_ms`: one
+after the other. `ubus_call_cpu_us`: of the client's process alone.
 """
 
 import os
