@@ -1,6 +1,6 @@
 """The demo's measurement, 51 times in a row: what two downloads get before the purchase, with the pass, after its end.
 
-`make bench` only; four minutes. The figures are those of figure3.json, each as its lowest and its highest of all
+`make bench` only; under five minutes. The figures are those of figure3.json, each as its lowest and its highest of all
 starts, and asserted as README and the demo claim them. Seventeen homes at a time, each with a line of its own, one a
 bit after the other so that not all buy at once; each start is one of new connections.
 """
