@@ -10,9 +10,12 @@ import http.client
 import http.server
 import json
 import re
+import socket
+import ssl
 from pathlib import Path
 
 ORDERS, READY, PORT = Path("/run/tamper.json"), Path("/run/tamper.ready"), 8081
+CERTIFICATE = Path("/run/tamper.pem")  # with its key
 MANAGER = ("198.51.100.18", 8080)
 
 
@@ -21,7 +24,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        manager = http.client.HTTPConnection(*MANAGER, timeout=10)
+        manager = http.client.HTTPSConnection(*MANAGER, timeout=10, context=_trusting())
         manager.request(self.command, self.path, body, dict(self.headers))
         answer = manager.getresponse()
         data = bytearray(answer.read())
@@ -43,7 +46,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Its tests look at the router."""
 
 
+class Server(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6  # and IPv4
+
+    def get_request(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(CERTIFICATE)
+        connection, address = super().get_request()
+        return context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
+
+
+def _trusting() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
 if __name__ == "__main__":
-    server = http.server.ThreadingHTTPServer(("", PORT), Handler)
+    server = Server(("", PORT), Handler)
     READY.touch()
     server.serve_forever()
