@@ -23,7 +23,7 @@ from .home import Config, Home
 
 log = logging.getLogger(__name__)
 _ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]*)):([0-9]{1,5})\Z")
-_CONNECTIONS = 8000  # at once, on each address; more wait in the kernel's queue
+_CONNECTIONS = 8000  # at once, on each address, and half of the files that may be open; more wait in the kernel's queue
 _BACKLOG = 4096
 _HEADER_SECONDS = 10  # for the head of a request; as long may a connection be idle
 _HEADER_BYTES = 16384
@@ -47,6 +47,7 @@ class Server:
         logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        self._connections = min(_CONNECTIONS, most // 2 // len(self._addresses))
         application = app.Application(self._home, self._config, AccessLog())
         gateway = Gateway(application.wsgi, self._config.threads, inline=application.store.is_sqlite)
         application.start()
@@ -83,7 +84,7 @@ class Server:
         certificate, key = (self._certificate or (None, None))[:2]
         return Listener(
             gateway, host, port, interface=Interfaces.RSGI, http=HTTPModes.http1, websockets=False,
-            backlog=_BACKLOG, backpressure=_CONNECTIONS, log_enabled=False,
+            backlog=_BACKLOG, backpressure=self._connections, log_enabled=False,
             http1_settings=HTTP1Settings(header_read_timeout=_HEADER_SECONDS * 1000, max_buffer_size=_HEADER_BYTES),
             ssl_cert=certificate, ssl_key=key, ssl_protocol_min=SSLProtocols.tls12,
         )  # fmt: skip
