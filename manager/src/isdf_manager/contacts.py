@@ -16,7 +16,7 @@ from isdf.errors import IsdfError
 from . import storage
 
 log = logging.getLogger(__name__)
-_PAUSE = 0.02  # seconds between two transactions; a push that waits for its pull sees it so much later
+_PAUSE = 0.05  # seconds between two transactions; a push that waits for its pull sees it so much later
 _PATIENCE = 1.0  # seconds after one that failed
 _PULLED = (
     storage.contact.update()

@@ -18,8 +18,6 @@ from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
 from isdf.errors import ConflictError, FailedError, InvalidError
 
-_MAPPED = 2 << 30  # bytes of the database, of which a thread that reads maps what it touches
-
 schema = sa.MetaData()
 
 # Times are Unix seconds (float unless they travel in an assignment); serials and sequences are Unix milliseconds that
@@ -215,9 +213,7 @@ class Storage:
         self._mine.connection = connection = sqlite3.connect(
             self.file, timeout=10, isolation_level=None, check_same_thread=False
         )
-        # Mapped, for each transaction of another connection empties this one's cache.
-        for pragma in ("query_only=ON", f"mmap_size={_MAPPED}"):
-            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("PRAGMA query_only=ON")
         self._opened.append(connection)
         return connection
 
