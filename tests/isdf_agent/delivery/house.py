@@ -5,6 +5,7 @@ its configuration. `reboot` takes away what a power cut takes away.
 """
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -73,7 +74,10 @@ class Procd:
         told = {"service": _short(name), "version": main["env"]["ISDF_VERSION"]}
 
         def answered(status, reply):
-            if self._table.get(name) is not main or status != Status.OK or "revision" not in reply:
+            if self._table.get(name) is not main:
+                return
+            if status != Status.OK or "revision" not in reply:
+                self._bus.later(0.1, lambda: self._table.get(name) is main and self._ask(name, main, after))
                 return
             revision = reply["revision"]
             self.running[_short(name)] = (main["env"]["ISDF_VERSION"], reply["config"])
@@ -83,9 +87,12 @@ class Procd:
         more = {} if after is None else {"after": after}
         self._bus.call_async("isdf.service", "config", told | more, answered, timeout=None)
 
-    def reboot(self):
-        self._table.clear()
-        self.running.clear()
+    def reboot(self, services=()):
+        """Nothing runs but `services`, a former `state`."""
+        self._table, self.running = dict(services and services[0]), dict(services and services[1])
+
+    def state(self):
+        return dict(self._table), dict(self.running)
 
 
 def _short(name):
@@ -95,21 +102,32 @@ def _short(name):
 class House:
     """`environment` is the agent's; programs in `folder`/bin go before those of this machine."""
 
-    def __init__(self, folder: Path, bus) -> None:
-        self.folder, self.root, self._socket = folder, make_root(folder / "root"), bus.socket
+    def __init__(self, folder: Path, bus, template: Path | None = None) -> None:
+        """With `template`, the root of another house, as that stood."""
+        self.folder, self.root, self._socket = folder, folder / "root", bus.socket
+        if template:
+            shutil.copytree(template, self.root, symlinks=True)
+            config = self.root / "etc/config/isdf"
+            config.write_text(re.sub(r"push_port '\d+'", f"push_port '{free_port()}'", config.read_text()))
+        else:
+            make_root(self.root)
+            self.configure()
+        self._bus_in_the_root()
         self.loop, self.agent = Loop(), None
         self.connection = ubus.connect(bus.socket)
         self.connection.attach(self.loop)
         self.procd = Procd(self.connection)
         self.environment = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
         self.log = folder / "agent.log"
-        (folder / "bin").mkdir()
+        (folder / "bin").mkdir(parents=True)
         for name in ("opkg", "usign"):
-            path = folder / "bin" / name
-            path.write_text(f'#!/bin/sh\nexec {shlex.join(program(name))} "$@"\n')
-            path.chmod(0o755)
-        self._bus_in_the_root()
-        self.configure()
+            self.program(name, program(name))
+
+    def program(self, name: str, argv: list[str]) -> None:
+        """Have `argv` run where the agent runs `name`."""
+        path = self.folder / "bin" / name
+        path.write_text(f'#!/bin/sh\nexec {shlex.join(argv)} "$@"\n')
+        path.chmod(0o755)
 
     def configure(self, *, port: int = 0, **options: str) -> None:
         """Write /etc/config/isdf; `options` are those of the section `agent`."""
@@ -122,10 +140,11 @@ class House:
     def argv(self, *words: str) -> list[str]:
         return [sys.executable, "-P", "-m", "isdf_agent.app", "--root", str(self.root), *words]
 
-    def start(self, **environment: str) -> None:
+    def start(self, *words: str, **environment: str) -> None:
+        """Start an agent, or with `words` a command of it, and do not wait for anything."""
         with self.log.open("ab") as output:
             self.agent = subprocess.Popen(
-                self.argv(), env=os.environ | self.environment | environment, stdin=subprocess.DEVNULL,
+                self.argv(*words), env=os.environ | self.environment | environment, stdin=subprocess.DEVNULL,
                 stdout=output, stderr=subprocess.STDOUT,
             )  # fmt: skip
 
@@ -163,12 +182,34 @@ class House:
         self.until(lambda: answers)
         return answers[0]
 
-    def until(self, condition, seconds: float = 20.0):
-        """Serve the bus until `condition()` holds, and return what it said."""
+    def delivery(self) -> dict:
+        """What the status says of delivery; {} before the router is enrolled."""
+        return self.status().get("delivery") or {}
+
+    def pull(self) -> None:
+        """`ubus call isdf pull`, without waiting for what comes of it."""
+        self.connection.call_async("isdf", "pull", {}, lambda *_: None, timeout=1.0)
+
+    def installed(self) -> dict[str, str]:
+        """The versions of the packages of services, by opkg's status file."""
+        text = (self.root / "usr/lib/opkg/status").read_text()
+        stanzas = [dict(line.split(": ", 1) for line in s.splitlines() if ": " in line) for s in text.split("\n\n")]
+        return {s["Package"]: s["Version"] for s in stanzas if s.get("Package", "").startswith("isdf-service-")}
+
+    def replace(self, before: str, after: str) -> None:
+        """Another text in what tells the router who its manager is."""
+        for path in (self.root / "etc/config/isdf", self.root / "etc/isdf/identity.json"):
+            if path.exists():
+                path.write_text(path.read_text().replace(before, after))
+
+    def until(self, condition, seconds: float = 60.0):
+        """Serve the bus until `condition()` holds, and return what it said; it is looked at now and then."""
         deadline = time.monotonic() + seconds
         while not (found := condition()):
             assert time.monotonic() < deadline, self.log.read_text() if self.log.exists() else "nothing was logged"
-            self.loop.step(0.005)
+            look = time.monotonic() + 0.02
+            while (left := look - time.monotonic()) > 0:
+                self.loop.step(left)
         return found
 
     def close(self) -> None:
@@ -177,9 +218,10 @@ class House:
         self.loop.close()
 
     def _bus_in_the_root(self) -> None:
-        place = self.root / "var/run/ubus"
-        place.mkdir(parents=True)
-        (place / "ubus.sock").symlink_to(self._socket)
+        sock = self.root / "var/run/ubus/ubus.sock"
+        sock.parent.mkdir(parents=True, exist_ok=True)
+        sock.unlink(missing_ok=True)
+        sock.symlink_to(self._socket)
 
 
 def free_port() -> int:

@@ -55,7 +55,8 @@ class Agent:
         self, config: Config, paths: Paths, bus: ubus.Connection, identities: Identities, identity: Identity, line: Line
     ) -> None:
         self._config, self._paths, self._bus, self._identity = config, paths, bus, identity
-        self._loop, self._changed_identity = Loop(), False
+        self._loop = Loop()
+        self._changed_identity = self._stopped = False
         self._started = time.time()
         self._procd = buses.Procd(bus)
         self._dataplane, rules = _dataplane(config, self._loop)
@@ -83,8 +84,8 @@ class Agent:
         self._bus.attach(self._loop)
         self._procd.watch(self._supervisor.exited, self._supervisor.reconcile)
         buses.publish(self._bus, self, self._supervisor, self._policy, self._hosts)
-        self._loop.on_signal(signal.SIGTERM, self._loop.stop)
-        self._loop.on_signal(signal.SIGINT, self._loop.stop)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.on_signal(number, self._stop)
         self._supervisor.adopt(self._delivery.start)
         self._joining.start()
         log.info("isdf-agent %s runs for device %s of %s", __version__, self._identity.device, self._identity.manager)
@@ -92,9 +93,14 @@ class Agent:
         self._joining.stop()
         self._delivery.stop()
         self._bus.close()
-        return self._changed_identity
+        return self._changed_identity and not self._stopped
+
+    def _stop(self) -> None:
+        self._stopped = True
+        self._loop.stop()
 
     def _joined(self) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nobody would hear of it any more
         self._changed_identity = True
         self._loop.stop()
 

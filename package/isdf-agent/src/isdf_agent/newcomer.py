@@ -34,22 +34,23 @@ class Newcomer:
         self, config: Config, paths: Paths, bus: buses.Connection, identities: Identities, identity: Identity | None
     ) -> None:
         self._config, self._bus, self._identity = config, bus, identity
-        self._loop, self._joined, self._started = Loop(), False, time.time()
+        self._loop, self._started = Loop(), time.time()
+        self._joined = self._stopped = False
         self._joining = Joining(self._loop, config, paths, identities, identity, self._end)
 
     def run(self) -> bool:
         """Whether another agent must take over, because the router is somebody now."""
         self._bus.attach(self._loop)
         buses.publish_agent(self._bus, self)
-        self._loop.on_signal(signal.SIGTERM, self._loop.stop)
-        self._loop.on_signal(signal.SIGINT, self._loop.stop)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.on_signal(number, self._stop)
         self._joining.start()
         if error := self._waits_for():
             log.warning("%s", error)
         self._loop.run()
         self._joining.stop()
         self._bus.close()
-        return self._joined
+        return self._joined and not self._stopped
 
     def status(self) -> dict:
         identity, error = self._identity, self._joining.error or self._waits_for()
@@ -73,6 +74,11 @@ class Newcomer:
             return None
         return InvalidError(_NO_LINE if self._identity else _NO_CLAIM)
 
+    def _stop(self) -> None:
+        self._stopped = True
+        self._loop.stop()
+
     def _end(self) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nobody would hear of it any more
         self._joined = True
         self._loop.stop()
