@@ -13,6 +13,7 @@ ATTACKS = {
     "assignment-changed-by-one-byte": "a bit changed on the way",
     "assignment-with-unsigned-words": "words of one's own beside the signature",
     "assignment-with-a-key-twice": "a signed text that two programs could read in two ways",
+    "assignment-nested-without-end": "a configuration of lists in lists in lists",
     "assignment-too-long": "more than a router has memory for",
     # What a feed may be
     "index-by-another-key": "a package index signed by a key that this router does not know",

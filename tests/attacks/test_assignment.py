@@ -117,6 +117,17 @@ def test_an_assignment_without_measure(isp, refuses):
     refuses(long, "is longer than 262144 bytes")
 
 
+@attack("assignment-nested-without-end")
+@pytest.mark.parametrize("levels", [20, 100_000])
+def test_a_configuration_that_is_nested_without_end(isp, refuses, levels):
+    def nested(data):
+        payload = usign.split_embedded(data)[1]
+        deep = b'{"x":' + b"[" * levels + b"]" * levels + b"}"
+        return signed(payload.replace(b'"config":{}', b'"config":' + deep), isp.assignment_key)
+
+    refuses(nested, "config nests tables and lists deeper than a router's bus|the isdf-assignment is not JSON")
+
+
 def test_a_relay_that_changes_nothing_is_no_attack(isp, home):
     version = isp.publish()
     with isp.relay.answering(PATH, saying(isp.publication("home1").assignment)):

@@ -4,6 +4,9 @@ import os
 
 import pytest
 
+from isdf.errors import InvalidError
+from isdf_manager import configuration
+
 
 @pytest.fixture
 def home1(manager):
@@ -228,6 +231,20 @@ def test_a_database_that_is_no_url(manager, database):
     manager.configure(database=database)
     said = manager.fails("status", status=2)
     assert said == "'database' in manager.yaml is no URL such as postgresql+psycopg://isdf@/isdf"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[" * 20 + "]" * 20, "nests tables and lists deeper than a router's bus carries them"),
+        ("18446744073709551616", "a number of more than 64 bits"),
+        ('"a\\0"', "a text with a NUL character"),
+    ],
+)
+def test_a_configuration_that_no_router_could_hand_to_the_service(text, words):
+    for word in (f"x={text}", f"x.y={text}"):
+        with pytest.raises(InvalidError, match=f"^the configuration .*{words}"):
+            configuration.change({}, [word], {"type": "object"})
 
 
 def test_a_home_without_its_database_or_its_keys(manager):

@@ -13,7 +13,8 @@ import json
 
 import yaml
 
-from isdf.errors import InvalidError
+from isdf.errors import FormatError, InvalidError
+from isdf.formats import statement
 
 from . import schema
 
@@ -32,10 +33,18 @@ def change(config: dict, words: list[str], described: dict) -> dict:
 
 
 def filled(config: dict, described: dict) -> dict:
-    """`config` with the defaults of `described` (its properties at the top) for the keys that it has not."""
+    """`config` with the defaults of `described` (its properties at the top) for the keys that it has not.
+
+    `InvalidError` for what no router's bus carries.
+    """
     properties = described.get("properties", {}).items()
     defaults = {key: prop["default"] for key, prop in properties if isinstance(prop, dict) and "default" in prop}
-    return copy.deepcopy(defaults | config)
+    found = copy.deepcopy(defaults | config)
+    try:
+        statement.configuration(found, "the configuration")
+    except FormatError as error:
+        raise InvalidError(str(error)) from None
+    return found
 
 
 def _set(table: dict, key: str, text: str, described: dict) -> None:

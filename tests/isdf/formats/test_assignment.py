@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from isdf.errors import FormatError
 from isdf.formats import assignment, usign
 from isdf.formats.assignment import Assignment, Entry
+from isdf.ubus import blobmsg
 from isdf.value import replace
 
 SIGNATURE = usign.Signature(bytes(8), bytes(64)).line
@@ -22,13 +23,14 @@ GOOD = Assignment(
     index_sha256="f" * 64, index_size=1234, feed="5" * 32, services=(ENTRY,),
 )  # fmt: skip
 
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(codec="utf-8"), max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=6,
 )  # fmt: skip
-configs = st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=8), json_values, max_size=4)
+configs = st.dictionaries(texts, json_values, max_size=4)
 entries = st.builds(
     lambda name, config, since, length, priority: replace(
         ENTRY, name=name, package=f"isdf-service-{name}", config=config, since=since,
@@ -180,6 +182,28 @@ def test_a_service_that_cannot_be_is_refused(change):
 def test_an_assignment_that_cannot_be_is_refused(change):
     with pytest.raises(FormatError):
         replace(GOOD, **change)
+
+
+@given(configs)
+def test_a_configuration_that_is_taken_is_carried_by_the_bus(config):
+    carried = {"revision": 1, "config": replace(ENTRY, config=config).config}
+    assert blobmsg.decode(blobmsg.encode(carried)) == carried
+
+
+def nested(levels):
+    return {"x": nested(levels - 1)} if levels else []
+
+
+@pytest.mark.parametrize(
+    "config", [nested(17), nested(900), {"x": 2**63}, {"x": -(2**63) - 1}, {"x": "a\0"}, {"\0": 1}, {"x": [["\0"]]}]
+)
+def test_a_configuration_that_no_bus_carries_is_refused(config):
+    with pytest.raises(FormatError, match=r"config (nests|has a)"):
+        replace(ENTRY, config=config)
+
+
+def test_sixteen_levels_are_carried():
+    assert blobmsg.encode({"config": replace(ENTRY, config=nested(16)).config})
 
 
 @pytest.mark.parametrize("config", [{"a": float("nan")}, {"a": {1, 2}}, {"a": b""}])

@@ -183,7 +183,7 @@ class Agent:
         try:
             description = json.loads((self._paths.services / owner / "service.json").read_bytes())
             return Grant.parse(description.get("may", {}), *places[owner])
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, ValueError, AttributeError, RecursionError) as error:
             raise InvalidError(f"the description of service {owner} cannot be read: {error}") from None
 
 

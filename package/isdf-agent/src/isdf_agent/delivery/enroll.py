@@ -75,7 +75,7 @@ def _answer(body: bytes) -> dict:
                 raise ValueError("a rate is not a number of kbit/s")
             if line["base_down"] > line["down"] or line["base_up"] > line["up"]:
                 raise ValueError("its base is more than the line can carry")
-    except (ValueError, KeyError, TypeError, AttributeError, IsdfError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, IsdfError) as error:
         raise FormatError(f"the manager's answer to the enrolment makes no sense: {error}") from None
     return {"device": device, "line": line}
 

@@ -76,7 +76,7 @@ def problem(answer: Answer) -> dict:
     """The problem document (RFC 9457) of an answer that has one."""
     try:
         found = json.loads(answer.body) if answer.status >= 400 else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         found = {}
     return found if isinstance(found, dict) else {}
 

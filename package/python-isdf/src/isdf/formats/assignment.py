@@ -65,6 +65,7 @@ class Entry:
         usign.Signature.parse(self.signature)
         if not isinstance(self.config, dict):
             raise FormatError(f"{what}: config is not an object")
+        statement.configuration(self.config, f"{what}: config")
 
     def catalogue_message(self) -> bytes:
         """What the catalogue key signed."""

@@ -61,6 +61,25 @@ def match(pattern: re.Pattern, value: object, what: str) -> None:
         raise FormatError(f"{what} is {str(value)[:80]!r}, which it cannot be")
 
 
+def configuration(value: object, what: str, levels: int = 16) -> None:
+    """`FormatError` unless a router's bus carries `value` to a service: JSON without NUL characters, whole numbers of
+    64 bits, tables and lists in each other not deeper than `levels`."""
+    if levels < 0:
+        raise FormatError(f"{what} nests tables and lists deeper than a router's bus carries them")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            configuration(key, what, levels)
+            configuration(item, what, levels - 1)
+    elif isinstance(value, list):
+        for item in value:
+            configuration(item, what, levels - 1)
+    elif isinstance(value, str):
+        if "\0" in value:
+            raise FormatError(f"{what} has a text with a NUL character, which a router's bus does not carry")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise FormatError(f"{what} has a number of more than 64 bits, which a router's bus does not carry")
+
+
 def integer(value: object, what: str, low: int = 0, high: int = MAX_INT) -> None:
     """`FormatError` unless `value` is a whole number from `low` to `high`."""
     if type(value) is not int or not low <= value <= high:
