@@ -83,7 +83,7 @@ def test_the_authority_is_replaced_in_two_steps_that_are_told(manager, router, t
     )
     assert manager.ok("keys", "show").count("authority:     CN=") == 2
     assert router.trust()
-    assert "restart 'serve' now" in manager.ok("keys", "rotate", "authority", "--finish")
+    assert "'serve' shows a certificate of this authority" in manager.ok("keys", "rotate", "authority", "--finish")
     assert manager.ok("keys", "show").count("authority:     CN=") == 1
     assert router.trust()
     assert "begin first" in manager.fails("keys", "rotate", "authority", "--finish", status=2)

@@ -69,13 +69,13 @@ def test_the_bus_has_an_acl_for_the_agents_group(net):
     assert "isdf:" in router.read("/etc/group")
 
 
-def test_agents_reach_the_manager_by_ipv4_and_by_ipv6_alone(net):
+def test_agents_reach_the_manager_by_either_family_and_by_ipv6_alone(net):
     net.start_manager()
     for home in net.homes:
         net.add_device(home)
         home.router.start_agent()
-    for home, family in ((net.home(1), "203.0.113.11"), (net.home(2), "2001:db8:2::c")):
+    for home, addresses in ((net.home(1), ("203.0.113.11", "2001:db8:2::b")), (net.home(2), ("2001:db8:2::c",))):
         wait_until(lambda home=home: net.is_known(home), 20, f"the first pull of {home.name}")
         shown = net.operator(["device", "show", home.name]).stdout
-        assert family in shown
+        assert any(address in shown for address in addresses)
     net.services_manager.stop()
