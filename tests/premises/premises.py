@@ -20,14 +20,14 @@ from isdf.model import Line
 from . import edge, plan, rootfs
 from .home import Home, Router
 from .host import FILES, Host, Process, wait_until
-from .manager import Manager
+from .manager import PORT, Manager
 from .namespaces import Namespaces
 from .network import batch, cables
 from .wire import Wire
 
 # An access of 1,000 kB/s, of which 150 kB/s are sold (the paper, section 4.2).
 LINE = Line(down=8_000_000, up=8_000_000, base_down=1_200_000, base_up=1_200_000)
-IPV6_HOME = 2  # reaches the manager by IPv6 alone
+IPV4_HOME, IPV6_HOME = 1, 2  # their agents reach the manager by IPv4, by IPv6 alone
 _READY = "/run/http.ready"
 FILE, FILE_SIZE = "600MB", 600 * 10**6
 _EDGE_RULES = """
@@ -39,6 +39,7 @@ table inet isp {{
 	}}
 	chain forward {{
 		type filter hook forward priority 0; policy accept;
+		ip6 saddr {home6} ip6 daddr {manager6} tcp dport {served} reject with tcp reset
 		ip saddr {home4} ip daddr {manager4} drop
 		ip saddr {manager4} ip daddr {home4} drop
 	}}
@@ -107,8 +108,10 @@ class Premises:
         batch(self.edge, links)
         batch(self.edge, queues, "tc")
         manager4, manager6 = plan.MANAGER
-        home4 = plan.HomePlan(IPV6_HOME).wan[0]
-        rules = _EDGE_RULES.format(port=edge.PORT, manager4=manager4, manager6=manager6, home4=home4)
+        home4, home6 = plan.HomePlan(IPV6_HOME).wan[0], plan.HomePlan(IPV4_HOME).wan[1]
+        rules = _EDGE_RULES.format(
+            port=edge.PORT, served=PORT, manager4=manager4, manager6=manager6, home4=home4, home6=home6
+        )
         self.edge.run(["nft", "-f", "-"], input=rules)
         self.edge.daemon("edge", self.edge.python("premises.edge"))
 

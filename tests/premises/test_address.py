@@ -3,7 +3,6 @@
 import pytest
 
 from premises.host import wait_until
-from premises.plan import LINK_LOCAL
 from premises.premises import Premises
 
 pytestmark = pytest.mark.system
@@ -38,12 +37,11 @@ def pulls(net) -> int:
 
 def test_another_address_is_known_at_once_and_pushed_to(net):
     router = net.home(1).router
-    before = known(net)
-    assert before == net.home(1).plan.wan[1]
-    other = before.rpartition(":")[0] + ":99"
-    net.edge.run(["ip", "route", "add", f"{other}/128", "via", LINK_LOCAL, "dev", "home1"])
-    router.run(["ip", "address", "add", f"{other}/128", "dev", "wan", "nodad"])
-    router.run(["ip", "address", "change", f"{before}/128", "dev", "wan", "preferred_lft", "0"])  # it is renumbered
+    before, other = known(net), "203.0.113.99"
+    assert before == net.home(1).plan.wan[0]
+    net.edge.run(["ip", "route", "add", other, "dev", "home1"])
+    router.run(["ip", "address", "add", f"{other}/32", "dev", "wan"])
+    router.run(["ip", "address", "del", f"{before}/32", "dev", "wan"])
     event(router)
     wait_until(lambda: known(net) == other, 10, "the new address at the manager")
     seen = pulls(net)
