@@ -41,7 +41,7 @@ def rotate_authority(parts: Parts, arguments: argparse.Namespace) -> None:
         told = rotation.finish_authority(ring, secret)
         _record(parts, "keys rotate authority --finish", told.version)
         say(f"the keys statement {told.version} names the new authority alone")
-        say("'serve' shows a certificate of this authority within seconds")
+        say("'serve' shows a certificate of this authority within a second")
         return
     told = rotation.add_authority(ring, secret, own_authority(arguments))
     _record(parts, "keys rotate authority", told.version)

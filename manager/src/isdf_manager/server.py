@@ -28,7 +28,7 @@ _BACKLOG = 4096
 _HEADER_SECONDS = 10  # for the head of a request; as long may a connection be idle
 _HEADER_BYTES = 16384
 _END_SECONDS = 5.0  # for answers that are on their way at the end
-_LOOK = 5.0  # seconds between looks at the certificate
+_LOOK = 0.1  # seconds between looks at the certificate: by then routers may have heard of another authority
 
 
 class Server:
@@ -41,7 +41,9 @@ class Server:
         self._home, self._config = home, config
         self._addresses = [_address(text) for text in listen]
         home.storage(config).close()
-        self._certificate = self._read_certificate()
+        self._certificate = authority.server_certificate(home, config)
+        self._mark = self._marked()
+        self._trouble = ""
 
     def run(self) -> None:
         logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
@@ -64,10 +66,10 @@ class Server:
             asyncio.get_running_loop().add_signal_handler(number, told.set)
         ending: list[asyncio.Task] = []
         while not told.is_set():
-            certificate = self._certificate
+            mark = self._mark
             listeners = [self._listener(gateway, *address) for address in self._addresses]
             tasks = [asyncio.create_task(listener.serve()) for listener in listeners]
-            while not told.is_set() and self._certificate == certificate:
+            while not told.is_set() and self._mark == mark:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(told.wait(), _LOOK)
                 for task in tasks:
@@ -81,7 +83,7 @@ class Server:
         await asyncio.wait(ending, timeout=_END_SECONDS)
 
     def _listener(self, gateway: Gateway, host: str, port: int) -> Listener:
-        certificate, key = (self._certificate or (None, None))[:2]
+        certificate, key = self._certificate or (None, None)
         return Listener(
             gateway, host, port, interface=Interfaces.RSGI, http=HTTPModes.http1, websockets=False,
             backlog=_BACKLOG, backpressure=self._connections, log_enabled=False,
@@ -92,14 +94,18 @@ class Server:
     def _look(self) -> None:
         """Have the certificate that is in force now; a failure keeps the one before."""
         try:
-            self._certificate = self._read_certificate()
+            if self._marked() != self._mark:
+                self._certificate = authority.server_certificate(self._home, self._config)
+                self._mark = self._marked()
         except (IsdfError, OSError) as error:
-            log.error("the certificate stays as it is: %s", error)
+            if str(error) != self._trouble:
+                log.error("the certificate stays as it is: %s", error)
+            self._trouble = str(error)
 
-    def _read_certificate(self) -> tuple | None:
-        """The files of certificate and key, and when they changed; None: plain http."""
-        files = authority.server_certificate(self._home, self._config)
-        return files and (*files, *(file.stat().st_mtime_ns for file in files))
+    def _marked(self) -> tuple:
+        """Another one when there is another authority, or another certificate in the files."""
+        times = (file.stat().st_mtime_ns for file in self._certificate or ())
+        return self._home.keyring.statement.keys.authority, *times
 
 
 def _address(text: str) -> tuple[str, int]:
