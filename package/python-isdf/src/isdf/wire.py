@@ -7,9 +7,9 @@ each purpose, so that neither message can be taken for the other.
 from __future__ import annotations
 
 import binascii
-import hashlib
-import hmac
 import struct
+
+from .digest import equal, hmac_sha256, sha256
 
 _PUSH = struct.Struct(">4sB3xQ")
 _MAGIC, _VERSION = b"iSDF", 1
@@ -19,14 +19,14 @@ PUSH_PORT = 9009
 
 def derive(device_key: bytes, purpose: str) -> bytes:
     """The 32-byte key for `purpose` ("push" or "request"): HKDF-SHA256 without salt, info "isdf <purpose>"."""
-    pseudorandom = hmac.digest(bytes(32), device_key, "sha256")
-    return hmac.digest(pseudorandom, b"isdf " + purpose.encode() + b"\x01", "sha256")
+    pseudorandom = hmac_sha256(bytes(32), device_key)
+    return hmac_sha256(pseudorandom, b"isdf " + purpose.encode() + b"\x01")
 
 
 def push_datagram(key: bytes, sequence: int) -> bytes:
     """The datagram that makes a router pull now: magic, version, sequence (64 bit, only rises), HMAC-SHA256."""
     head = _PUSH.pack(_MAGIC, _VERSION, sequence)
-    return head + hmac.digest(key, head, "sha256")
+    return head + hmac_sha256(key, head)
 
 
 def read_push(key: bytes, datagram: bytes) -> int | None:
@@ -34,7 +34,7 @@ def read_push(key: bytes, datagram: bytes) -> int | None:
     if len(datagram) != PUSH_SIZE:
         return None
     head, seal = datagram[: _PUSH.size], datagram[_PUSH.size :]
-    if not hmac.compare_digest(hmac.digest(key, head, "sha256"), seal):
+    if not equal(hmac_sha256(key, head), seal):
         return None
     magic, version, sequence = _PUSH.unpack(head)
     return sequence if magic == _MAGIC and version == _VERSION else None
@@ -42,7 +42,7 @@ def read_push(key: bytes, datagram: bytes) -> int | None:
 
 def content_digest(body: bytes) -> str:
     """The header `Content-Digest` of `body` (RFC 9530) by SHA-256; "" where there is no body and no header."""
-    digest = binascii.b2a_base64(hashlib.sha256(body).digest(), newline=False).decode()
+    digest = binascii.b2a_base64(sha256(body).digest(), newline=False).decode()
     return f"sha-256=:{digest}:" if body else ""
 
 
@@ -53,7 +53,7 @@ def sign_request(key: bytes, method: str, path: str, digest: str, time: int, non
     before its body is read.
     """
     text = "\n".join((method.upper(), path, str(time), nonce, digest))
-    return hmac.digest(key, text.encode(), "sha256").hex()
+    return hmac_sha256(key, text.encode()).hex()
 
 
 def verify_request(key: bytes, method: str, path: str, digest: str, time: str, nonce: str, signature: str) -> bool:
@@ -61,4 +61,4 @@ def verify_request(key: bytes, method: str, path: str, digest: str, time: str, n
 
     Whether the body has this `digest` is for the caller to see.
     """
-    return hmac.compare_digest(sign_request(key, method, path, digest, time, nonce).encode(), signature.encode())
+    return equal(sign_request(key, method, path, digest, time, nonce).encode(), signature.encode())

@@ -12,8 +12,9 @@ is built from the customer's side. Everything here is pure.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
+
+from isdf.digest import sha256
 
 from .match_shape import Shape, shape_of, split_prefix
 from .ours import TABLE
@@ -136,7 +137,7 @@ def add_chain(name: str) -> str:
 
 def fingerprint(rules: list[str], label: str = "") -> str:
     """The comment of a chain's last rule: tells an agent that adopts the table whether the chain is as it would be."""
-    digest = hashlib.sha256("\n".join(rules).encode()).hexdigest()[:8]
+    digest = sha256("\n".join(rules).encode()).hexdigest()[:8]
     return f"{label} {digest}".strip()
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import random
 from collections.abc import Callable
 
 from isdf.errors import FailedError, IsdfError, from_dict
@@ -21,6 +20,7 @@ from isdf.loop import Loop, Timer
 from ..config import Config, Paths
 from .children import Children, outcome
 from .identity import Enrolment, Identities, Identity
+from .spread import uniform
 
 log = Log(__name__)
 
@@ -69,7 +69,7 @@ class Joining:
     def __init__(
         self, loop: Loop, config: Config, paths: Paths, identities: Identities, identity: Identity | None,
         joined: Callable[[], None], *, usign: tuple[str, ...] = ("usign",),
-        uniform: Callable[[float, float], float] = random.uniform,
+        uniform: Callable[[float, float], float] = uniform,
     ) -> None:  # fmt: skip
         self._loop, self._config, self._paths, self._usign = loop, config, paths, usign
         self._identities, self._identity, self._joined = identities, identity, joined

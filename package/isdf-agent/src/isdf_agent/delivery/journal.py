@@ -12,10 +12,10 @@ it. Every step of that may be repeated, and the packages that it needs are in `p
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 
+from isdf.digest import sha256
 from isdf.errors import FormatError
 from isdf.formats import assignment as wire
 from isdf.formats.usign import Signature, split_embedded
@@ -55,7 +55,7 @@ class Received:
     @property
     def digest(self) -> str:
         """SHA-256 of the assignment without its signature; between quotation marks it is its ETag."""
-        return hashlib.sha256(split_embedded(self.data)[1]).hexdigest()
+        return sha256(split_embedded(self.data)[1]).hexdigest()
 
     @property
     def signer(self) -> str:
@@ -143,7 +143,7 @@ class Journal:
         """The file of the package of `entry`, if it is here and whole."""
         path = self._path(entry)
         try:
-            whole = hashlib.sha256(path.read_bytes()).hexdigest() == entry.sha256
+            whole = sha256(path.read_bytes()).hexdigest() == entry.sha256
         except FileNotFoundError:
             return None
         return path if whole else None
@@ -192,4 +192,4 @@ class Journal:
 def identity(entry: wire.Entry) -> str:
     """What makes an entry another one to try: the package and the configuration."""
     text = json.dumps([entry.sha256, entry.config], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256(text.encode()).hexdigest()

@@ -6,11 +6,12 @@ is starting waits a little for what comes of it.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 
 from isdf.log import Log
 from isdf.loop import Loop, Timer
+
+from .spread import uniform
 
 log = Log(__name__)
 
@@ -22,7 +23,7 @@ class Reporter:
     FIRST_RETRY, LAST_RETRY = 5.0, 1800.0  # seconds
     STARTING = 1.0  # seconds
 
-    def __init__(self, loop: Loop, post: Post, uniform: Callable[[float, float], float] = random.uniform) -> None:
+    def __init__(self, loop: Loop, post: Post, uniform: Callable[[float, float], float] = uniform) -> None:
         self._loop, self._post, self._uniform = loop, post, uniform
         self._newest: dict | None = None
         self._busy = False

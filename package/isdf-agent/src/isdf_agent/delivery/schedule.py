@@ -7,13 +7,13 @@ bucket; a push that finds a pull running or the bucket empty leaves a flag, and 
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 
 from isdf.log import Log
 from isdf.loop import Loop, Timer
 
 from .push import Bucket
+from .spread import uniform
 
 log = Log(__name__)
 
@@ -26,7 +26,7 @@ class Schedule:
 
     def __init__(
         self, loop: Loop, interval: float, pull: Callable[[str], None], *,
-        bucket: Bucket | None = None, uniform: Callable[[float, float], float] = random.uniform,
+        bucket: Bucket | None = None, uniform: Callable[[float, float], float] = uniform,
     ) -> None:  # fmt: skip
         self._loop, self._interval, self._pull = loop, interval, pull
         self._bucket, self._uniform = bucket or Bucket(), uniform

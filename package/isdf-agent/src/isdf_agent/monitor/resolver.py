@@ -6,7 +6,7 @@ The resolver of libc would block the agent's only thread, or need a second one. 
 
 from __future__ import annotations
 
-import secrets
+import os
 import socket
 from collections.abc import Callable
 
@@ -74,7 +74,7 @@ class _Question:
                 self._done(SilenceError(f"no name server answers for {self._name}"))
             return
         self._timer = self._loop.after(wait, self._ask)
-        self._id = secrets.randbelow(1 << 16)
+        self._id = int.from_bytes(os.urandom(2), "big")
         try:
             family, kind, _, _, address = socket.getaddrinfo(
                 server, self._port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST

@@ -6,10 +6,10 @@ one place that turns leases into a `State`; its result depends on what is held a
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 
+from isdf.digest import sha256
 from isdf.errors import LimitError
 from isdf.model import PROTOCOLS, Flow, Rate
 from isdf.value import dataclass, field
@@ -73,7 +73,7 @@ def free_id(classes: Iterable[ClassLease]) -> int:
 def member_id(owner: str, name: str, flow: Flow) -> str:
     """The lease of a member: the same for the same arguments of the same owner, also after a restart."""
     text = json.dumps([owner, "add_class_member", name, flow.as_dict()], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

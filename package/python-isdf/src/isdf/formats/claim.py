@@ -9,9 +9,8 @@ fingerprint the manager to the router: 80 bits each, which nobody guesses and no
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 
+from ..digest import equal, sha256
 from ..errors import InvalidError
 from ..value import dataclass
 from .usign import PublicKey
@@ -30,12 +29,12 @@ class Claim:
 
     def fits(self, catalogue_key: PublicKey) -> bool:
         """Whether it was made for the manager whose packages `catalogue_key` signs."""
-        return hmac.compare_digest(self.fingerprint, fingerprint(catalogue_key))
+        return equal(self.fingerprint, fingerprint(catalogue_key))
 
     @property
     def digest(self) -> str:
         """Hex SHA-256 of the code's 20 bytes: by this a router knows again the code that it used."""
-        return hashlib.sha256(self.token + self.fingerprint).hexdigest()
+        return sha256(self.token + self.fingerprint).hexdigest()
 
 
 def make(token: bytes, catalogue_key: PublicKey) -> str:
@@ -64,8 +63,8 @@ def parse(text: str) -> Claim:
 
 def fingerprint(catalogue_key: PublicKey) -> bytes:
     """The 10 bytes by which a claim code names the catalogue key."""
-    return hashlib.sha256(base64.b64decode(catalogue_key.line)).digest()[:FINGERPRINT_SIZE]
+    return sha256(base64.b64decode(catalogue_key.line)).digest()[:FINGERPRINT_SIZE]
 
 
 def _checksum(data: bytes) -> str:
-    return base64.b32encode(hashlib.sha256(data).digest()[:5]).decode()[:_SUM]
+    return base64.b32encode(sha256(data).digest()[:5]).decode()[:_SUM]

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 from collections.abc import Callable
 
 from ..errors import FormatError, InvalidError, SignatureError
@@ -73,15 +72,14 @@ class SecretKey:
             raise FormatError("the secret key is protected in a way that is not known")
         if data[4:8] != bytes(4):
             raise FormatError("the secret key is protected by a password; make one without (usign -G, signify -n)")
-        if hashlib.sha512(data[40:]).digest()[:8] != data[24:32]:
+        if _checksum(data[40:]) != data[24:32]:
             raise FormatError("the secret key is damaged: its checksum does not fit")
         return cls(data[32:40], data[40:72], data[72:], data[8:24], comment)
 
     def dump(self) -> str:
         """The key's file; keep it readable by its owner alone."""
         pair = self.seed + self.public
-        checksum = hashlib.sha512(pair).digest()[:8]
-        data = _ALGORITHM + _KDF + bytes(4) + self.salt + checksum + self.fingerprint + pair
+        data = _ALGORITHM + _KDF + bytes(4) + self.salt + _checksum(pair) + self.fingerprint + pair
         return _write(self.comment or f"private key {self.fingerprint.hex()}", base64.b64encode(data).decode())
 
     def public_key(self, comment: str = "") -> PublicKey:
@@ -152,6 +150,12 @@ def split_embedded(data: bytes) -> tuple[str, bytes]:
     text = _text(data[:end])
     Signature.parse(text)
     return text, data[end:]
+
+
+def _checksum(pair: bytes) -> bytes:
+    import hashlib  # OpenSSL, for secret keys alone
+
+    return hashlib.sha512(pair).digest()[:8]
 
 
 def _text(data: str | bytes) -> str:

@@ -7,9 +7,9 @@ neither disturbs the other.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 
+from isdf.digest import sha256
 from isdf.errors import FormatError, KernelError
 from isdf.protocol import Protocol
 
@@ -100,4 +100,4 @@ def _rule(group: int) -> str:
 
 
 def _fingerprint(group: int) -> str:
-    return hashlib.sha256(f"{_PRIORITY} {_rule(group)}".encode()).hexdigest()[:8]
+    return sha256(f"{_PRIORITY} {_rule(group)}".encode()).hexdigest()[:8]
