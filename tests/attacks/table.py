@@ -36,6 +36,7 @@ ATTACKS = {
     "ipk-with-a-hard-link": "a second name for a file of the system",
     "ipk-with-a-device": "a device file of the flash",
     "ipk-with-a-setuid-bit": "a program that runs as root whoever starts it",
+    "ipk-that-closes-a-folder-of-the-system": "the folders above the service's own, with modes that lock others out",
     "ipk-with-anothers-owner": "a file that belongs to a service's user",
     "ipk-with-a-postinst": "a script of its own that runs as root when the package is installed",
     "ipk-with-a-preinst": "a script that runs as root before",

@@ -51,6 +51,10 @@ PACKAGES = {
     ),
     "ipk-with-a-device": (lambda v: package(v, member(f".{FOLDER}/x", kind=tarfile.BLKTYPE)), "has a block device"),
     "ipk-with-a-setuid-bit": (lambda v: package(v, member(f".{FOLDER}/x", SCRIPT, 0o4755)), "has mode 4755"),
+    "ipk-that-closes-a-folder-of-the-system": (
+        lambda v: package(v, *(member(path, b"", 0o700, tarfile.DIRTYPE) for path in ("./", "./usr/", "./usr/lib/"))),
+        r"/ has mode 0700; a directory has 0755",
+    ),
     "ipk-with-anothers-owner": (lambda v: package(v, member(f".{FOLDER}/x", uid=65537)), r"65537:0\), not root"),
     "ipk-with-a-postinst": (lambda v: package(v, beside={"postinst": SCRIPT}), "has a script 'postinst'"),
     "ipk-with-a-preinst": (lambda v: package(v, beside={"preinst": SCRIPT}), "has a script 'preinst'"),

@@ -109,8 +109,12 @@ def test_any_script_but_the_standard_ones_is_refused(script, body):
         File(f"{FOLDER}/owned", 0o644, uid=1),
         File(f"{FOLDER}/owned", 0o644, gid=1),
         File(f"{FOLDER}/service.py/below", 0o644),
+        File(f"{FOLDER}/secret", 0o600),
         File(FOLDER, 0o777, kind="directory"),
         File("/usr", 0o775, kind="directory"),
+        File("/usr", 0o700, kind="directory"),
+        File("/", 0, kind="directory"),
+        File("/", 0o644, kind="directory"),
     ],
 )
 def test_any_file_but_its_own_plain_ones_is_refused(file):
