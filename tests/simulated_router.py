@@ -95,20 +95,26 @@ class Router:
 
     def fetch(self) -> None:
         index = self.assignment.index_sha256
-        packages = self.get(f"{self.feed}/{index}/Packages").data
+        packages = self.file("Packages").data
         assert hashlib.sha256(packages).hexdigest() == index
         assert len(packages) == self.assignment.index_size
-        self.verify(self.get(f"{self.feed}/{index}/Packages.sig").text, packages, self.keys.assignment_key)
+        self.verify(self.file("Packages.sig").text, packages, self.keys.assignment_key)
         entries = {e["Filename"]: e for e in opkg_index.parse(packages)}
         assert set(entries) == {e.filename for e in self.assignment.services}
         self.packages = {}
         for entry in self.assignment.services:
-            data = self.get(f"{self.feed}/{index}/{entry.filename}").data
+            data = self.file(entry.filename).data
             assert (len(data), hashlib.sha256(data).hexdigest()) == (entry.size, entry.sha256)
             assert entries[entry.filename]["SHA256sum"] == entry.sha256
             self.verify(entry.signature, entry.catalogue_message(), self.keys.catalogue_key)
             self.packages[entry.name] = ipk.read(data)
             service_package.check_service_package(self.packages[entry.name], entry.name)
+
+    def file(self, name: str):
+        """The answer with a file of the feed."""
+        answer = self.get(f"{self.feed}/{self.assignment.index_sha256}/{name}")
+        assert answer.status_code == 200, answer.text
+        return answer
 
     def verify(self, signature: str, message: bytes, key: str) -> None:
         public = usign.PublicKey.parse(key)

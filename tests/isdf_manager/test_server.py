@@ -1,6 +1,5 @@
 """`serve` and its clients: slow ones, many, huge ones; a normal signed request is answered within a second."""
 
-import itertools
 import resource
 import signal
 import socket
@@ -18,7 +17,6 @@ from simulated_router import Router
 pytestmark = pytest.mark.system
 MANY, IDLE = 200, 2000
 WITHIN = 1.0  # second for a normal request
-NUMBERS = itertools.count(1)
 REPORT = "/device/home1/report"
 
 
@@ -33,22 +31,29 @@ def served(tmp_path_factory):
     made.stop()
 
 
-@pytest.fixture
-def enrolled(served):
-    """Makes a router that has pulled."""
+@pytest.fixture(scope="module")
+def street(served, request):
+    """Routers that have pulled, before a hostile one behind their address had anything refused."""
 
-    def make():
-        made = Router(served("device", "add", f"home{next(NUMBERS)}"), served.http)
+    def enrolled(number: int) -> Router:
+        made = Router(served("device", "add", f"home{number}"), served.http)
         made.pull()
         return made
 
-    return make
+    tests = [item for item in request.session.items if item.module is request.module]
+    return iter([enrolled(number) for number in range(len(tests) + 1)])
 
 
 @pytest.fixture
-def router(enrolled):
-    """One that behaves."""
-    return enrolled()
+def router(street):
+    """One that behaves, and has not used up what it may ask."""
+    return next(street)
+
+
+@pytest.fixture
+def hostile(street):
+    """A device that does not."""
+    return next(street)
 
 
 class Crowd:
@@ -123,9 +128,9 @@ def test_bodies_that_nobody_signed(served, router):
         assert longest(router) < WITHIN
 
 
-def test_bodies_of_a_device_that_come_byte_by_byte(served, router, enrolled):
+def test_bodies_of_a_device_that_come_byte_by_byte(served, router, hostile):
     """They keep no thread, and are not waited for long."""
-    hostile, body = enrolled(), b'{"serial": 1, "applied": true}'
+    body = b'{"serial": 1, "applied": true}'
     path = f"/device/{hostile.name}/report"
     with Crowd(served, MANY) as crowd:
         for number, connection in enumerate(crowd.connections):
