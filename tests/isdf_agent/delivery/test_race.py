@@ -115,6 +115,27 @@ def test_all_refuse(names):
         race.connect("host", 443, None, 5)
 
 
+def test_without_a_name_server_the_known_address_has_its_time(names, monkeypatch):
+    names(known=[9])
+    begun = []
+
+    def slow(racing, seconds):
+        """Nobody within the delay between attempts; somebody within the time for all."""
+        begun.append(seconds)
+        return racing.popitem()[1] if seconds > race.DELAY else None
+
+    monkeypatch.setattr(race, "_first", slow)
+    with race.connect("host", 443, "known", 5):
+        pass
+    assert len(begun) == 2
+
+
+def test_without_a_name_server_and_with_a_known_address_that_refuses(names):
+    names(known=[1])
+    with pytest.raises(OSError, match=r"not known|refused"):
+        race.connect("host", 443, "known", 5)
+
+
 def test_a_name_that_is_not_known(names):
     names()
     with pytest.raises(socket.gaierror):

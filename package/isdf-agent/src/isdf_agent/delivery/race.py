@@ -31,8 +31,11 @@ def connect(host: str, port: int, known: str | None, timeout: float) -> socket.s
     failure: OSError = TimeoutError("timed out")
     starts = _addresses(host, port, known)
     try:
-        while (left := until - time.monotonic()) > 0:
-            start = next(starts, None)
+        while time.monotonic() < until:
+            try:
+                start = next(starts, None)
+            except OSError as error:  # no name server answers; the address that is known still may
+                start, failure = None, error
             if start:
                 try:
                     begun = _begin(*start)
@@ -42,6 +45,7 @@ def connect(host: str, port: int, known: str | None, timeout: float) -> socket.s
                 racing[begun.fileno()] = begun
             elif not racing:
                 raise failure
+            left = until - time.monotonic()  # a name server may have taken its time
             won = _first(racing, min(DELAY, left) if start else left)
             if isinstance(won, socket.socket):
                 won.settimeout(timeout)
