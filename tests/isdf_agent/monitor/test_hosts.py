@@ -99,6 +99,19 @@ def test_names_are_asked_for_at_once_and_again_before_their_ttl_ends(loop):
     assert resolver.asked == ["tv.example"] * 2
 
 
+def test_who_asks_for_a_name_that_is_followed_asks_in_the_place_of_its_timer(loop):
+    resolver = Resolver()
+    hosts = HostFollower(loop, Wishes("tv.example"), None, resolver)
+    hosts.update()
+    loop.run()
+    for _ in range(3):
+        hosts.resolve("tv.example", lambda error: None)
+    resolver.asked.clear()
+    while loop.run() != 80:  # the patience of the three
+        pass
+    assert resolver.asked == ["tv.example"]
+
+
 def test_a_name_that_nobody_wants_any_more_is_not_asked_for(loop):
     wishes, resolver = Wishes("tv.example"), Resolver()
     hosts = HostFollower(loop, wishes, None, resolver)
@@ -238,9 +251,13 @@ class Rules:
             raise KernelError("there is no such table")
         return self.there
 
+    def has(self, table):
+        return bool(self.there)
+
 
 def test_rules_that_a_killed_agent_left_go_when_nobody_wants_a_host(loop):
     rules = Rules()
+    rules.there = [{"table": {"name": "isdf_dns"}}]
     hosts = HostFollower(loop, Wishes(), rules, Resolver())
     hosts.update()
     hosts.update()
@@ -283,4 +300,4 @@ def test_a_repair_listens_to_nothing_while_nobody_wants_a_host(loop):
     hosts = HostFollower(loop, Wishes(), rules, Resolver())
     hosts.update()
     hosts.repair()
-    assert len(rules.scripts) == 1
+    assert rules.scripts == []

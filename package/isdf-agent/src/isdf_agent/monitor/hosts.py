@@ -98,6 +98,8 @@ class HostFollower:
 
     def _ask(self, name: str) -> None:
         if name not in self._asking:
+            if timer := self._timers.get(name):
+                timer.cancel()
             self._asking.add(name)
             self._resolver.resolve(name, lambda addresses, error: self._answered(name, addresses, error))
 
