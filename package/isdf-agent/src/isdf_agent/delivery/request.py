@@ -82,10 +82,10 @@ def problem(answer: Answer) -> dict:
 
 
 def time_of(answer: Answer) -> int:
-    """Unix time of the manager's header `Date`; without one, that of this router."""
+    """Unix time of the manager's header `Date`; without one that is a time, that of this router."""
     try:
         return int(parsedate_to_datetime(answer.headers.get("date", "")).timestamp())
-    except ValueError:
+    except (ValueError, OverflowError):
         return int(time.time())
 
 
