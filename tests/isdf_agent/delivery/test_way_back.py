@@ -20,6 +20,14 @@ def test_a_first_version_that_does_not_start_is_removed_again_and_others_go_on(r
     assert router.rollout.report()[0] is False
 
 
+def test_what_does_not_start_was_never_ready(router):
+    steps = []
+    router.rollout.mark = steps.append
+    router.services.broken["tv", "1.0.0"] = "the process ended with status 1"
+    router.pull()
+    assert steps == ["installed", "started", "ended"]
+
+
 def test_a_new_version_that_does_not_start_gives_way_to_the_one_before_without_a_network(router, operator):
     router.pull()
     router.clear()

@@ -124,8 +124,8 @@ class Trials:
         return max(0.0, since + self.STAYS - self._clock.monotonic())
 
     def _ended(self, attempt: Attempt, error: str | None) -> None:
-        attempt.mark("ready")
         if error is None:
+            attempt.mark("ready")
             self._came_up(attempt.entry)
         else:
             if self._services.listing().get(attempt.entry.name, {}).get("state") != "running":
