@@ -25,7 +25,7 @@ WORDS = {
     "service-listens-to-processes": "there is no object 'service' for this user",
     "service-takes-anothers-lease": "there is no lease",
     "service-asks-for-too-much": "service spy may have classes of 200 kB/s in sum",
-    "service-asks-for-too-many": "may have 3 of these at a time: member",
+    "service-asks-for-too-many": "may have 3 members at a time",
     **dict.fromkeys(
         ("service-reads-the-device-key", "service-changes-anothers-code", "service-changes-its-own-limits",
          "service-kills-the-agent", "service-becomes-root", "service-listens-to-the-network"),

@@ -42,7 +42,7 @@ BROKEN = {
             def configure(self, **config):
                 for name in ("a", "b", "c"):
                     self.control.add_class(name, rate="80kbit")
-        """, "may have 2 of these at a time: class"),
+        """, "may have 2 classes at a time"),
     "wide": ("""
         class Wide(Service):
             def configure(self, **config):

@@ -78,6 +78,7 @@ def test_what_is_no_rate(rate):
 def test_a_rate_is_shown_in_kilobytes(bits):
     assert model.format_rate(bits).endswith(" kB/s")
     assert model.format_rate(1_600_000) == "200 kB/s"
+    assert model.format_rate(10**10) == "1250000 kB/s"
 
 
 @pytest.mark.parametrize("name", ["", "-a", ".a", "_a", "A", "a b", "a/b", "a" * 33, "a\n", "ä", None, 1])

@@ -23,4 +23,5 @@ def test_a_fault_in_service_py_is_told_with_its_place(tmp_path, text, sentence):
 
 
 def test_a_refusal_of_the_agent_is_told_in_its_own_words():
-    assert sentence_of(LimitError("the service may have 1 of these at a time: class")).startswith("the service may")
+    sentence = "service tv may have 1 class at a time; remove one first"
+    assert sentence_of(LimitError(sentence)) == sentence

@@ -73,10 +73,10 @@ def test_the_next_configuration_is_carried_out_by_the_same_process(bus, process)
 
 
 def test_a_refusal_at_the_start_is_reported_in_its_own_words_and_ends_the_process(bus, process):
-    bus.refuse["add_class"] = {"error": LimitError("the service may have 1 of these at a time: class").as_dict()}
+    bus.refuse["add_class"] = {"error": LimitError("service tv may have 1 class at a time; remove one first").as_dict()}
     bus.deliver(1, site="tv.example", rate=1)
     assert bus.methods == ["add_class", "report"]
-    assert bus.calls[-1][1] == {"error": "the service may have 1 of these at a time: class", "revision": 1}
+    assert bus.calls[-1][1] == {"error": "service tv may have 1 class at a time; remove one first", "revision": 1}
     assert process.exit_status == 1
 
 

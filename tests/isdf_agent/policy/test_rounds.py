@@ -3,8 +3,9 @@
 import pytest
 from samples import LINE, WEB, labels, labels_of
 
-from isdf.errors import KernelError, LineFullError
+from isdf.errors import KernelError, LimitError, LineFullError
 from isdf.model import Flow
+from isdf_agent.policy.policy import RETRY
 
 
 def test_ready_ends_what_was_not_asked_for_again_in_one_change(policy, dataplane):
@@ -71,13 +72,31 @@ def test_a_withdrawal_that_the_kernel_refuses_is_carried_out_as_soon_as_it_goes(
     dataplane.apply = refuse
     policy.withdraw("pay")
     assert changes, "so that tick is called"
-    with pytest.raises(KernelError):
-        policy.tick()
+    assert policy.tick() == RETRY
     assert policy.owners() == {"pay"}
     dataplane.apply = apply
     policy.tick()
     assert policy.owners() == set()
     assert not dataplane.state.classes
+
+
+def test_an_abort_that_is_refused_again_and_again_ends_nothing_later_for_others(policy, clock, monkeypatch, caplog):
+    def refuse(*held):
+        raise LimitError("the router has its 254 classes")
+
+    for owner in ("pay", "vpn"):
+        policy.add_class(owner, "c", 1_000_000)
+    policy.add_class_member("vpn", "c", WEB, duration=5)
+    policy.begin("pay")
+    policy.add_class("pay", "d", 1_000_000)
+    monkeypatch.setattr("isdf_agent.policy.policy.back", refuse)
+    policy.abort("pay")
+    caplog.clear()
+    assert policy.tick() == 5
+    assert "what service pay has on the line stays as it is for now: the router has its 254 classes" in caplog.text
+    clock.pass_by(5)
+    assert policy.tick() == RETRY
+    assert policy.list("vpn")["classes"][0]["members"] == []
 
 
 def test_who_comes_back_before_the_withdrawal_was_carried_out_keeps_what_it_asks_for(policy, dataplane):

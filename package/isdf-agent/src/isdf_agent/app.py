@@ -39,13 +39,12 @@ from .monitor.sources.dns_tap import Rules
 from .newcomer import Newcomer
 from .policy.grants import Grant
 from .policy.ledger import FileLedger
-from .policy.policy import Policy
+from .policy.policy import RETRY, Policy
 from .services.supervisor import Supervisor
 
 log = Log(__name__)
 
 TICK_MAX = 3600.0  # seconds; the wall clock may be set meanwhile
-RETRY = 10.0  # seconds until what the kernel refused is tried again
 
 
 class Agent:

@@ -42,7 +42,7 @@ def parse_rate(value: object) -> int:
 
 def format_rate(bits: int) -> str:
     """`bits` bit/s for a person, in the bytes that downloads are counted in: 1600000 -> '200 kB/s'."""
-    return f"{bits / 8000:g} kB/s"
+    return f"{bits / 8000:.10g} kB/s"
 
 
 def parse_name(value: object, what: str = "name") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from isdf.errors import InvalidError, IsdfError, LimitError, NotPermittedError
-from isdf.model import Rate, parse_rate
+from isdf.model import Rate, format_rate, parse_rate
 from isdf.value import dataclass, field
 
 VERBS = ("add_class", "add_class_member")
@@ -18,15 +18,15 @@ class Limit:
     max: int | None = None
     rate: int | None = None
 
-    def check_number(self, what: str, others: int) -> None:
-        """`LimitError` if there may not be one more beside so many others."""
+    def check_number(self, owner: str, what: tuple[str, str], others: int) -> None:
+        """`LimitError` if there may not be one more beside so many others; `what` it is, one and many."""
         if self.max is not None and others >= self.max:
-            raise LimitError(f"the service may have {self.max} of these at a time: {what}")
+            raise LimitError(f"service {owner} may have {self.max} {what[self.max != 1]} at a time; remove one first")
 
     def check_rate(self, owner: str, rates: list[Rate]) -> None:
         """`LimitError` if classes of these rates are too much in either direction."""
         if self.rate is not None and max(sum(r.down for r in rates), sum(r.up for r in rates)) > self.rate:
-            raise LimitError(f"service {owner} may have classes of {self.rate / 8000:g} kB/s in sum")
+            raise LimitError(f"service {owner} may have classes of {format_rate(self.rate)} in sum")
 
 
 @dataclass(frozen=True, slots=True)

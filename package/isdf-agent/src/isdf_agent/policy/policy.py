@@ -30,6 +30,7 @@ from .rounds import Rounds, asking, back
 
 log = Log(__name__)
 MAX_MEMBERS = 4096  # of all owners
+RETRY = 10.0  # seconds until what was refused is tried again
 
 
 class Policy:
@@ -69,7 +70,7 @@ class Policy:
         limit = self._grants.limit(owner, "add_class")
         kept = self._rounds.kept(self._held, owner).classes
         own = [c.rate for k, c in kept.items() if k[0] == owner and k != key]
-        limit.check_number("class", len(own))
+        limit.check_number(owner, ("class", "classes"), len(own))
         limit.check_rate(owner, [*own, rate])
         check_line(self._line, [*own, *self._rounds.spoken_for(self._held, owner)], rate)
         known = self._held.classes.get(key)
@@ -102,7 +103,7 @@ class Policy:
         limit = self._grants.limit(owner, "add_class_member")
         lease_id, now = member_id(owner, name, flow), self._clock()
         kept = self._rounds.kept(self._held, owner).members.values()
-        limit.check_number("member", sum(m.owner == owner and m.id != lease_id for m in kept))
+        limit.check_number(owner, ("member", "members"), sum(m.owner == owner and m.id != lease_id for m in kept))
         known = self._held.members.get(lease_id)
         if known is None:
             if len(self._held.members) >= MAX_MEMBERS:
@@ -195,11 +196,17 @@ class Policy:
         return bool(self._held.addresses.get(host))
 
     def tick(self) -> float | None:
-        """End what is over; the answer is in how many seconds to call again (None: nothing has an end)."""
+        """End what is over; the answer is in how many seconds to call again (None: nothing has an end).
+
+        What is refused again of one owner is logged, and is no reason to end nothing of the others.
+        """
         now = self._clock()
         try:
             for owner in list(self._refused):
-                self._carry_out(owner)
+                try:
+                    self._carry_out(owner)
+                except IsdfError as error:
+                    log.error("what service %s has on the line stays as it is for now: %s", owner, error)
             over = {m.id for m in self._held.members.values() if m.until is not None and m.until <= now}
             self._commit(hosts.aged(self._held.without(set(), over) if over else self._held, now))
         finally:
@@ -208,6 +215,8 @@ class Policy:
         address_end = hosts.next_end(self._held, now)
         if address_end is not None:
             ends.append(address_end)
+        if self._refused:
+            ends.append(now + RETRY)
         return max(0.0, min(ends) - now) if ends else None
 
     def restore(self) -> None:

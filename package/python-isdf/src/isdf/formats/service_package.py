@@ -42,9 +42,7 @@ def check_service_package(package: Package, name: str) -> None:
             raise FormatError(f"{own} has {file.path} below a file")
         if file.mode not in ((0o755,) if file.kind == "directory" else (0o644, 0o755)):
             # opkg gives it to a directory that is there already, too: /usr of mode 0 would be the end of a router.
-            raise FormatError(
-                f"{own}: {file.path} has mode {file.mode:04o}; a directory has 0755, a file 0644 or 0755"
-            )
+            raise FormatError(f"{own}: {file.path} has mode {file.mode:04o}; a directory has 0755, a file 0644 or 0755")
         if (file.user, file.group, file.uid, file.gid) != ("root", "root", 0, 0):
             raise FormatError(
                 f"{own}: {file.path} belongs to {file.user}:{file.group} ({file.uid}:{file.gid}), not root"
