@@ -122,6 +122,26 @@ def agent_list_with(agent):
     return {"classes": [c]}
 
 
+def test_libnftables_comes_into_the_agent_with_its_first_change_and_with_no_adoption(home):
+    def libraries(agent):
+        with open(f"/proc/{agent.pid}/maps") as file:
+            text = file.read()
+        return [name for name in ("libnftables", "_ctypes") if name in text]
+
+    agent = home.agent()
+    home.router.run("nft flush chain inet isdf forward")
+    agent("repair")
+    assert "goto up" in home.router.run("nft list table inet isdf")
+    assert libraries(agent) == []
+    agent("add_class", "pay", "sites", "200kBps")
+    agent("add_class_member", "pay", "sites", {"remote": "198.51.100.1"})
+    assert libraries(agent) == ["libnftables", "_ctypes"]
+    agent.kill()
+    home.router.run("nft delete table inet isdf")
+    assert libraries(home.agent()) == []
+    assert "198.51.100.1" in home.router.run("nft list table inet isdf")
+
+
 def test_a_lost_ledger_is_a_clean_start(home):
     agent = home.agent()
     agent("add_class", "pay", "sites", "200kBps")

@@ -66,6 +66,13 @@ def test_what_the_agent_does_itself_is_no_foreign_change(home, agent):
     assert looks(agent) == before
 
 
+def test_what_the_agent_mends_is_no_foreign_change(home, agent):
+    state_before, before = state(home), looks(agent)
+    home.router.run("nft flush chain inet isdf class_2")
+    until(lambda: state(home) == state_before)
+    assert looks(agent) == before + 1
+
+
 def test_what_others_do_with_their_own_is_no_concern_of_ours(home, agent):
     before = looks(agent)
     home.router.run("""

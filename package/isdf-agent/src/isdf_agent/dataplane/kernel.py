@@ -4,6 +4,9 @@ Read this first. A class becomes rules in `ruleset.add_class` (which of them cha
 (brought to the kernel by `shaper`, in the link worker's process); a member becomes an element in `ruleset.elements`.
 Order makes a change lose no packet. What is new: the queues first, then the rules that lead there; if nft refuses, the
 queues go back. What is old: the rules first, then the worker waits for the queues to run empty and deletes them.
+
+What is adopted or made anew as a whole, the table too, is the worker's: so libnftables comes into this process with the
+first change, and its memory is that of changes.
 """
 
 from __future__ import annotations
@@ -58,11 +61,12 @@ class KernelDataplane:
 
     def adopt(self, line: Line, state: State) -> None:
         self._line, self._state, self._adopted = line, state, False
+        self._find_wan()
         table = self._table()
         ruined = bool(table and table.ruins)
         if table and not ruined and (stale := stale_script(table, state)):
             try:
-                self._nft.run("\n".join(stale))
+                self._run(stale)
                 table = self._table()
             except KernelError:
                 ruined = True
@@ -71,7 +75,7 @@ class KernelDataplane:
             script = adopt_script(table, state, self._wan, self._buckets)
             try:
                 if script:
-                    self._nft.run("\n".join(script))
+                    self._run(script)
             except KernelError:
                 if table is None:
                     raise
@@ -79,7 +83,7 @@ class KernelDataplane:
         if ruined:
             log.warning("somebody made of table %s what cannot be mended in parts; it is made anew", TABLE)
             script = adopt_script(None, state, self._wan, self._buckets)
-            self._nft.run("\n".join([f"delete table {TABLE}", *script]))
+            self._run([f"delete table {TABLE}", *script])
         self._adopted = True
 
     def apply(self, change: Change) -> None:
@@ -132,7 +136,7 @@ class KernelDataplane:
         self._worker.warm()
 
     def teardown(self) -> None:
-        self._nft.run(f"add table {TABLE}\ndelete table {TABLE}")
+        self._run([f"add table {TABLE}", f"delete table {TABLE}"])
         self._worker.call("teardown")
         self._line, self._state, self._adopted = None, State(), False
 
@@ -143,8 +147,7 @@ class KernelDataplane:
 
     def _shape(self, state: State, anew: bool = False) -> dict:
         line = self._line
-        if not _exists(self._wan):  # which the worker would say too, for twelve megabytes
-            raise KernelError(f"the WAN device {self._wan} does not exist")
+        self._find_wan()
         classes = {BASE: (line.base_down, line.base_down, line.base_up, line.base_up)}
         classes |= {c.id: _rates(c) for c in state.classes.values()}
         if self._watch:
@@ -159,12 +162,19 @@ class KernelDataplane:
             log.warning("LAN devices %s are not there; what leaves through them is not shaped", answer["missing"])
         return answer
 
-    def _has_table(self) -> bool:
-        family, name = TABLE.split()
-        return any(e.get("table", {}).get("name") == name for e in self._nft.read(f"list tables {family}"))
+    def _find_wan(self) -> None:
+        if not _exists(self._wan):  # which the worker would say too, for twelve megabytes
+            raise KernelError(f"the WAN device {self._wan} does not exist")
+
+    def _run(self, commands: list[str]) -> None:
+        self._worker.call("run", commands="\n".join(commands))
+        if self._watch:
+            self._watch.ours()
 
     def _table(self) -> Table | None:
-        return Table.read(self._nft.read(f"list table {TABLE}")) if self._has_table() else None
+        if not self._nft.has(TABLE):
+            return None
+        return Table.read(self._worker.call("read", command=f"list table {TABLE}"))
 
     def _make_buckets(self, leaf: str):
         if leaf != "buckets":

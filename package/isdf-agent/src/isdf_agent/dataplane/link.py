@@ -46,12 +46,11 @@ class LinkWorker:
             raise KernelError(f"the link worker does not start: {error.strerror or error}") from None
         finally:
             theirs.close()
-        ours.settimeout(self._timeout)
         self._socket = ours
         if self._loop is not None:
             self._loop.watch(ours.fileno(), self._readable)
 
-    def call(self, op: str, **args) -> dict:
+    def call(self, op: str, **args) -> dict | list | None:
         """The worker's answer; `KernelError` with its sentence, or when no worker answers in time.
 
         A worker that dies in the middle is replaced and asked again, because each operation says what should be.
@@ -60,6 +59,7 @@ class LinkWorker:
         for _ in range(_TRIES):
             self.warm()
             try:
+                self._socket.settimeout(self._timeout)
                 self._socket.sendall(request)
                 line = self._line()
             except TimeoutError:

@@ -1,9 +1,11 @@
 """The link worker: a short-lived child that has pyroute2 (12 MB) in its memory, so that the agent need not.
 
+Commands about a whole table of nft are its work, too: libnftables keeps what they took (20 MB after 10,000 elements).
+
 `python3 -m isdf_agent.dataplane.link_worker` with a socket as standard input. A request is a line of JSON,
-`{"op": "shape" | "teardown", ...}`, and so is its answer, `{"ok": ...}` or `{"error": sentence}`. Every operation says
-what should be, so it may be asked again after a worker died in the middle. The worker ends after `IDLE` seconds without
-a request, or when the agent is gone; classes that still have packets queued are waited for.
+`{"op": "shape" | "teardown" | "run" | "read", ...}`, and so is its answer, `{"ok": ...}` or `{"error": sentence}`.
+Every operation says what should be, so it may be asked again after a worker died in the middle. The worker ends after
+`IDLE` seconds without a request, or when the agent is gone; classes that still have packets queued are waited for.
 """
 
 from __future__ import annotations
@@ -16,15 +18,21 @@ import sys
 from isdf.errors import IsdfError
 from isdf.log import Log, setup
 
+from .nft import Nft
+
 log = Log(__name__)
 
 IDLE = 10.0
 POLL = 0.02  # seconds between looks at queues that should run empty
 
 
-def carry_out(shaper, request: dict) -> dict:
+def carry_out(shaper, nft: Nft, request: dict) -> dict | list | None:
     from .shaper import Plan
 
+    if request["op"] == "run":
+        return nft.run(request["commands"])
+    if request["op"] == "read":
+        return nft.read(request["command"])
     if request["op"] == "teardown":
         return shaper.teardown()
     if request["anew"]:
@@ -36,6 +44,7 @@ def carry_out(shaper, request: dict) -> dict:
 
 def serve(connection: socket.socket, shaper, idle: float = IDLE) -> None:
     """Answer requests until none comes for `idle` seconds."""
+    nft = Nft()
     selector = selectors.DefaultSelector()
     selector.register(connection, selectors.EVENT_READ)
     buffer = b""
@@ -55,7 +64,7 @@ def serve(connection: socket.socket, shaper, idle: float = IDLE) -> None:
         *lines, buffer = (buffer + data).split(b"\n")
         for line in lines:
             try:
-                answer = {"ok": carry_out(shaper, json.loads(line))}
+                answer = {"ok": carry_out(shaper, nft, json.loads(line))}
             except IsdfError as error:
                 answer = {"error": str(error)}
             except Exception as error:

@@ -30,6 +30,8 @@ class Rules(Protocol):
 
     def read(self, command: str) -> list[dict]: ...
 
+    def has(self, table: str) -> bool: ...
+
 
 class DnsTap:
     """Calls `heard(answer)` for each DNS answer, between `open` and `close`."""
@@ -54,7 +56,8 @@ class DnsTap:
 
     def close(self) -> None:
         """Listen no more, and take the rules away. Idempotent; also takes away those of an agent that was killed."""
-        self._rules.run(f"add table {TABLE}\ndelete table {TABLE}")
+        if self._rules.has(TABLE):
+            self._rules.run(f"add table {TABLE}\ndelete table {TABLE}")
         if self._log is not None:
             self._loop.watch(self._log.fileno(), None)
             self._log.close()
