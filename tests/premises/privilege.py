@@ -10,12 +10,14 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from isdf.errors import FailedError
 
-from . import rootfs
+from . import rootfs, syscalls
 
 PROGRAMS = {
     "ip": "iproute2", "tc": "iproute2", "nft": "nftables", "dnsmasq": "dnsmasq-base", "curl": "curl",
@@ -74,28 +76,42 @@ def user_name() -> str:
         return str(os.geteuid())
 
 
-def check() -> None:
-    """Raise `LackingError` for the first thing that this machine lacks, with all that one line can mend."""
-    sbin = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    missing = sorted({package for program, package in PROGRAMS.items() if not shutil.which(program, path=sbin)})
-    if not is_root() and not (shutil.which("newuidmap") and shutil.which("newgidmap")):
-        missing.append("uidmap")
-    if missing:
-        raise LackingError(f"programs are missing, paste: {_sudo()}apt-get install -y {' '.join(missing)}")
+def check(packages: Iterable[str] = ()) -> None:
+    """Raise `LackingError` with all that this machine lacks, `packages` too, and the one line that mends it."""
+    lacks: list[tuple[str, str]] = []  # what it is, and the command
+    if missing := sorted({*packages, *_missing()}):
+        lacks.append(
+            (
+                f"packages are missing ({', '.join(missing)})",
+                f"sudo apt-get update && sudo apt-get install -y --no-install-recommends {' '.join(missing)}",
+            )
+        )
     for tree in rootfs.needed_trees():
         if tree.stat().st_mode & 0o005 != 0o005:
-            raise LackingError(f"services run as other users and cannot read {tree}, paste: chmod -R go+rX {tree}")
-    if is_root():
-        if not _has_sys_admin():
-            raise LackingError(
-                "this root may not make namespaces (a container?), start it with: docker run --privileged"
-            )
-        return
+            lacks.append((f"services run as other users and cannot read {tree}", f"chmod -R go+rX {tree}"))
+    if not is_root():
+        lacks += _lacks_of_a_user()
+    if lacks:
+        reasons, commands = zip(*lacks, strict=True)
+        line = " && ".join(commands)
+        raise LackingError(f"{'; '.join(reasons)}; paste: {line.replace('sudo ', '') if is_root() else line}")
+    if is_root() and not _has_sys_admin():
+        raise LackingError("this root may not make namespaces (a container?), start it with: docker run --privileged")
+
+
+def _missing() -> set[str]:
+    """The packages of programs that are not there."""
+    sbin = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    programs = PROGRAMS if is_root() else PROGRAMS | {"newuidmap": "uidmap", "newgidmap": "uidmap"}
+    return {package for program, package in programs.items() if not shutil.which(program, path=sbin)}
+
+
+def _lacks_of_a_user() -> Iterator[tuple[str, str]]:
     name, number = user_name(), os.geteuid()
     if not (sub_range("/etc/subuid", name, number) and sub_range("/etc/subgid", name, number)):
-        raise LackingError(
-            f"{name} has no range of user ids, paste: "
-            f"sudo usermod --add-subuids 1000000-1065535 --add-subgids 1000000-1065535 {name}"
+        yield (
+            f"{name} has no range of user ids",
+            f"sudo usermod --add-subuids 1000000-1065535 --add-subgids 1000000-1065535 {name}",
         )
     for knob, value in (
         ("kernel.apparmor_restrict_unprivileged_userns", "0"),  # Ubuntu since 24.04
@@ -103,13 +119,9 @@ def check() -> None:
     ):
         path = KNOBS.joinpath(*knob.split("."))
         if path.exists() and path.read_text().strip() != value and not _may_unshare():
-            raise LackingError(f"the kernel keeps user namespaces from {name}, paste: sudo sysctl -w {knob}={value}")
+            yield f"the kernel keeps user namespaces from {name}", f"sudo sysctl -w {knob}={value}"
     if (KNOBS / "user/max_user_namespaces").read_text().strip() == "0":
-        raise LackingError("user namespaces are switched off, paste: sudo sysctl -w user.max_user_namespaces=10000")
-
-
-def _sudo() -> str:
-    return "" if is_root() else "sudo "
+        yield "user namespaces are switched off", "sudo sysctl -w user.max_user_namespaces=10000"
 
 
 def _has_sys_admin() -> bool:
@@ -120,5 +132,22 @@ def _has_sys_admin() -> bool:
 
 
 def _may_unshare() -> bool:
-    """Whether a child gets power in a user namespace of its own: a profile of AppArmor may allow it all the same."""
-    return subprocess.run(["unshare", "-Un", "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
+    """Whether a child gets power in a user namespace of its own: AppArmor may allow it to some programs all the same,
+    so this Python is tried, which will be the one."""
+    flags = syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNET
+    code = f"import ctypes, sys; sys.exit(ctypes.CDLL(None).unshare({flags}))"
+    return subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def main() -> int:
+    """Say what is lacking; the packages of the command line are."""
+    try:
+        check(sys.argv[1:])
+    except LackingError as error:
+        print(f"This machine is not ready: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

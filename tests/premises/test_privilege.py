@@ -42,8 +42,27 @@ def test_a_users_range_is_found_by_name_or_number(tmp_path, text, found):
 
 def test_missing_programs_are_named_as_packages(monkeypatch, user):
     monkeypatch.setattr(privilege.shutil, "which", lambda name, path=None: None)
-    with pytest.raises(privilege.LackingError, match=r"paste: sudo apt-get install -y .*dnsmasq-base.* uidmap$"):
+    with pytest.raises(privilege.LackingError, match=r"paste: sudo apt-get update && .* dnsmasq-base .* uidmap util-linux$"):
         privilege.check()
+
+
+def test_all_that_is_lacking_is_in_one_line(monkeypatch, user, tmp_path):
+    tmp_path.chmod(0o700)
+    monkeypatch.setattr(privilege.rootfs, "needed_trees", lambda: [tmp_path])
+    monkeypatch.setattr(privilege, "sub_range", lambda path, user, number: None)
+    line = rf"paste: sudo apt-get update && .* signify-openbsd && chmod -R go\+rX {tmp_path} && sudo usermod .* ada$"
+    with pytest.raises(privilege.LackingError, match=line):
+        privilege.check(["signify-openbsd"])
+
+
+def test_root_is_not_told_to_become_root(monkeypatch, user):
+    monkeypatch.setattr(privilege, "is_root", lambda: True)
+    with pytest.raises(privilege.LackingError, match="paste: apt-get update && apt-get install"):
+        privilege.check(["curl"])
+
+
+def test_this_python_is_asked_whether_it_may_have_a_namespace():
+    assert privilege._may_unshare()
 
 
 def test_a_missing_range_of_ids_is_named(monkeypatch, user):
