@@ -37,6 +37,7 @@ ATTACKS = {
     "ipk-with-a-device": "a device file of the flash",
     "ipk-with-a-setuid-bit": "a program that runs as root whoever starts it",
     "ipk-that-closes-a-folder-of-the-system": "the folders above the service's own, with modes that lock others out",
+    "ipk-with-bytecode": "files where the router puts its own bytecode, and from where it takes it away",
     "ipk-with-anothers-owner": "a file that belongs to a service's user",
     "ipk-with-a-postinst": "a script of its own that runs as root when the package is installed",
     "ipk-with-a-preinst": "a script that runs as root before",
@@ -56,6 +57,7 @@ ATTACKS = {
     "ipk-that-is-a-gzip-bomb": "a few kilobytes that unpack to more than the router's memory",
     # The network, and whoever answers in the manager's place
     "answer-without-end": "an assignment, an index, a package that never end",
+    "answer-of-a-chunk-without-end": "an answer in pieces, one of which never ends",
     "answer-of-one-byte-a-second": "the same, as slowly as a connection bears",
     "answer-404": "nothing is there",
     "answer-500": "the manager failed",

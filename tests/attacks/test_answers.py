@@ -42,6 +42,28 @@ def test_answers_without_end(refuses, home):
     assert sum(path.stat().st_size for path in home.root.rglob("*") if path.is_file()) < 1 << 20
 
 
+@attack("answer-of-a-chunk-without-end")
+@pytest.mark.parametrize("size", [b"-1", b"7fffffff"])
+def test_answers_in_pieces_of_which_one_never_ends(refuses, size):
+    """A chunk of -1 bytes is read to the end of the connection by whoever believes it; a home hangs up."""
+    taken = []
+
+    def endless_piece(exchange):
+        exchange.close_connection = True
+        exchange.send_response(200)
+        exchange.send_header("Transfer-Encoding", "chunked")
+        exchange.end_headers()
+        exchange.wfile.write(size + b"\r\n")
+        taken.append(0)
+        for _ in range(1024):
+            exchange.wfile.write(bytes(65536))
+            taken[-1] += 65536
+
+    refuses(endless_piece, r"pull \(asked\): the answer of the manager .* is longer than \d+ bytes")
+    assert len(taken) == len(WHERE)
+    assert max(taken) < 16 << 20  # what the kernel has room for is on the way
+
+
 _IMPATIENT = """
 import sys
 from isdf_agent import app

@@ -55,6 +55,10 @@ PACKAGES = {
         lambda v: package(v, *(member(path, b"", 0o700, tarfile.DIRTYPE) for path in ("./", "./usr/", "./usr/lib/"))),
         r"/ has mode 0700; a directory has 0755",
     ),
+    "ipk-with-bytecode": (
+        lambda v: package(v, member(f".{FOLDER}/__pycache__/sub/x.py")),
+        "has bytecode /usr/lib/isdf/services/film/__pycache__/sub/x.py",
+    ),
     "ipk-with-anothers-owner": (lambda v: package(v, member(f".{FOLDER}/x", uid=65537)), r"65537:0\), not root"),
     "ipk-with-a-postinst": (lambda v: package(v, beside={"postinst": SCRIPT}), "has a script 'postinst'"),
     "ipk-with-a-preinst": (lambda v: package(v, beside={"preinst": SCRIPT}), "has a script 'preinst'"),

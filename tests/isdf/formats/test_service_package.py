@@ -120,3 +120,10 @@ def test_any_script_but_the_standard_ones_is_refused(script, body):
 def test_any_file_but_its_own_plain_ones_is_refused(file):
     with pytest.raises(FormatError, match="isdf-service-x"):
         check_service_package(replace(GOOD, files=(*GOOD.files, file)), "x")
+
+
+@pytest.mark.parametrize("path", ["__pycache__/service.cpython-311.pyc", "__pycache__/sub/x.py", "service.pyc"])
+def test_bytecode_is_refused_for_a_router_makes_its_own(path):
+    package = replace(GOOD, files=(*GOOD.files, File(f"{FOLDER}/{path}", 0o644, b"x")))
+    with pytest.raises(FormatError, match="has bytecode"):
+        check_service_package(package, "x")

@@ -74,6 +74,16 @@ def test_what_is_forgotten_leaves_the_modules(folder):
     assert (folder / "part/more.py").exists()
 
 
+def test_what_lies_among_bytecode_goes_with_it(folder):
+    (folder / "part/__pycache__/sub/deep").mkdir(parents=True)
+    (folder / "part/__pycache__/sub/deep/x.py").write_text("value = 3\n")
+    (folder / "part/__pycache__/sub/link").symlink_to(folder)
+    bytecode.write(str(folder))
+    bytecode.forget(str(folder))
+    assert not [path for path in folder.rglob("*") if bytecode.CACHE in path.parts]
+    assert (folder / "part/more.py").exists()
+
+
 def test_it_fits_only_the_python_that_wrote_it(folder, monkeypatch):
     assert not bytecode.fits(str(folder))
     bytecode.write(str(folder))

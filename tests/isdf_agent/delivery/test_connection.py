@@ -1,11 +1,13 @@
 """A connection believes the authority that it is given, and no other, whatever the date and the environment say."""
 
+import contextlib
 import datetime
 import http.server
 import json
 import ssl
 import threading
 import time
+import tracemalloc
 
 import pytest
 from certificates import Authority, authority
@@ -246,6 +248,62 @@ def test_no_more_is_read_than_the_limit(serve):
         assert len(connection.ask("GET", "/x", limit=100).body) == 100
         with pytest.raises(UnavailableError, match="longer than 99 bytes"):
             connection.ask("GET", "/x", limit=99)
+
+
+def chunked(size):
+    def answer(handler):
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        handler.wfile.write(size + b"\r\n")
+        pour(handler, bytes(1 << 16))
+
+    return answer
+
+
+def pour(handler, data):
+    """Without end, until nobody reads it any more; `poured` is how much that was."""
+    handler.close_connection = True
+    handler.server.poured = 0
+    with contextlib.suppress(OSError):
+        while handler.server.poured < 64 << 20:
+            handler.wfile.write(data)
+            handler.server.poured += len(data)
+
+
+def continued(handler):
+    pour(handler, b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+
+
+def trailers(handler):
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    handler.wfile.write(b"0\r\n")
+    pour(handler, b"X: y\r\n" * 1000)
+
+
+ENDLESS = {
+    "a chunk of -1": chunked(b"-1"), "a chunk of 2 GB": chunked(b"7fffffff"), "1xx": continued, "trailers": trailers
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", ENDLESS.values(), ids=ENDLESS)
+def test_no_more_is_read_than_the_limit_however_it_is_framed(serve, answer):
+    server = serve()
+    server.answer = answer
+    tracemalloc.start()
+    with pytest.raises(UnavailableError, match="longer than 100 bytes"):
+        Connection(server.url(), "", insecure=True).ask("GET", "/x", limit=100)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 2 << 20
+    assert server.poured < 32 << 20
+
+
+def test_the_common_name_of_a_certificate_names_no_host():
+    connection = Connection("https://127.0.0.1:1", authority().pem)
+    assert not connection._http._context.hostname_checks_common_name
 
 
 def test_tls_to_a_server_that_does_not_speak_it_is_a_sentence(serve):

@@ -1,5 +1,6 @@
 """opkg as the installer, in a root of its own; with OPENWRT_ROOT OpenWrt's own opkg."""
 
+import errno
 import fcntl
 import os
 import sys
@@ -9,6 +10,7 @@ from server import make_root
 from simulator import service_package
 
 from isdf.loop import Loop
+from isdf_agent.delivery import bytecode
 from isdf_agent.delivery.installer import Opkg
 from openwrt.programs import program
 
@@ -83,6 +85,44 @@ def test_what_opkg_cannot_install_is_told_in_its_words(box):
     failures = box.install("tv", "1.0.0", service_package("tv", control={"Depends": "isdf-agent-vpn"}))
     assert list(failures) == ["isdf-service-tv"]
     assert "isdf-agent-vpn" in failures["isdf-service-tv"]
+    assert box.opkg.installed() == {}
+
+
+@pytest.mark.parametrize("names", [("film", "tv", "vpn"), ("tv", "vpn", "film")])
+def test_what_cannot_be_installed_stops_nothing_beside_it(box, names):
+    paths = {}
+    for name in names:
+        paths[name] = box.root / f"tmp/{name}.ipk"
+        needs = "isdf-agent (>= 99.0)" if name == "film" else "isdf-agent"
+        paths[name].write_bytes(service_package(name, control={"Depends": needs}))
+    wanted = {f"isdf-service-{name}": ("1.0.0", path) for name, path in paths.items()}
+    assert list(box.wait(lambda done: box.opkg.install(wanted, done))) == ["isdf-service-film"]
+    assert box.opkg.installed() == {"isdf-service-tv": "1.0.0", "isdf-service-vpn": "1.0.0"}
+
+
+def test_a_package_whose_bytecode_stays_is_told_and_stops_nothing_beside_it(box, monkeypatch):
+    box.install("tv", "1.0.0")
+    forget = bytecode.forget
+
+    def fails(folder):
+        if folder.endswith("/tv"):
+            raise OSError(errno.EIO, "Input/output error", folder)
+        forget(folder)
+
+    monkeypatch.setattr(bytecode, "forget", fails)
+    failures = box.install("tv", "1.1.0")
+    assert "cannot be removed: Input/output error" in failures["isdf-service-tv"]
+    assert box.install("vpn", "1.0.0") == {}
+    assert "cannot be removed" in box.remove("tv", "vpn")["isdf-service-tv"]
+    assert box.opkg.installed() == {"isdf-service-tv": "1.0.0"}
+
+
+def test_another_package_that_only_speaks_of_a_service_is_none(box):
+    status = box.root / "usr/lib/opkg/status"
+    status.write_text(
+        "Package: other\nVersion: 1\nDescription: as in Package: isdf-service-tv\n"
+        "Status: install user installed\n\n" + status.read_text()
+    )
     assert box.opkg.installed() == {}
 
 

@@ -18,10 +18,10 @@ _UNCHECKED = (1).to_bytes(4, "little")  # the flags of PEP 552: by a hash, which
 
 
 def forget(folder: str) -> None:
-    """Remove the bytecode below `folder`; a folder that is not there is no error."""
-    for path, _, files in os.walk(folder, topdown=False):
-        if os.path.basename(path) == CACHE:
-            for name in files:
+    """Remove the bytecode below `folder`, and whatever lies beside it; a folder that is not there is no error."""
+    for path, below, files in os.walk(folder, topdown=False):
+        if CACHE in path[len(folder) :].split(os.sep):
+            for name in files + [name for name in below if os.path.islink(os.path.join(path, name))]:
                 os.unlink(os.path.join(path, name))
             os.rmdir(path)
 
@@ -60,7 +60,10 @@ def _compile(path: str) -> None:
 def main() -> int:
     os.umask(0o022)  # the agent's own hides what it writes
     for folder in sys.argv[1:]:
-        forget(folder)
+        try:
+            forget(folder)
+        except OSError as error:
+            print(f"the bytecode of {folder} stays: {error}", file=sys.stderr)
         write(folder)
     return 0
 

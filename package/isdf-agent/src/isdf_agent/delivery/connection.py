@@ -12,7 +12,10 @@ References: RFC 9110, RFC 9112; OpenSSL `X509_VERIFY_PARAM_set_flags`.
 
 from __future__ import annotations
 
+import functools
 import http.client
+import io
+import socket
 import ssl
 from urllib.parse import urlsplit
 
@@ -24,6 +27,7 @@ from . import race
 PATIENCE = 10.0  # seconds for a connection, and for each piece of an answer; the deadline on the whole is `deadline`
 _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, to which Python's `ssl` gives no name
 _PIECE = 16384
+_BESIDE = 65536  # bytes of an answer that are not its body: its head, those before it (1xx), what frames its pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +75,12 @@ class Connection:
         self, method: str, path: str, *, body: bytes = b"", headers: dict[str, str] | None = None, limit: int = 65536
     ) -> Answer:
         """Whatever the manager answers, below its own prefix; `UnavailableError` for nothing, or over `limit` bytes."""
+        self._http.response_class = functools.partial(_Response, limit + _BESIDE)
         try:
             return self._ask(method, path, body, headers or {}, limit)
+        except _EndlessError:
+            self._http.close()
+            raise UnavailableError(f"the answer of the manager {self._manager} is longer than {limit} bytes") from None
         except ssl.SSLCertVerificationError as error:
             raise UntrustedError(
                 f"the certificate of {self._manager} is not of the authority that this router knows "
@@ -116,13 +124,50 @@ class Connection:
         while piece := reply.read(_PIECE):
             size += len(piece)
             if size > limit:
-                self._http.close()
-                raise UnavailableError(f"the answer of the manager {self._manager} is longer than {limit} bytes")
+                raise _EndlessError
             pieces.append(piece)
         length = reply.getheader("Content-Length")
         if length is not None and length != str(size) and reply.status != 304:
             raise UnavailableError(f"the manager's answer ended after {size} of {length} bytes")
         return b"".join(pieces)
+
+
+class _EndlessError(Exception):
+    """More came than was asked for."""
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer of which no more than `most` bytes are read, of all that the other side may send.
+
+    `http.client` itself reads what a chunk says that it has, without end where that is "-1", any number of answers
+    "100 Continue", and trailers without end.
+    """
+
+    def __init__(self, most: int, sock: socket.socket, *args: object, **options: object) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp = io.BufferedReader(_Counted(self.fp.detach(), most))
+
+
+class _Counted(io.RawIOBase):
+    """`raw`, of which `most` bytes may be read; `_EndlessError` beyond them."""
+
+    def __init__(self, raw: io.RawIOBase, most: int) -> None:
+        super().__init__()
+        self._raw, self._left = raw, most
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, room: memoryview) -> int | None:
+        if self._left <= 0:
+            raise _EndlessError
+        got = self._raw.readinto(memoryview(room)[: self._left])
+        self._left -= got or 0
+        return got
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
 def _context(authority: str | None, manager: str) -> ssl.SSLContext:
@@ -132,6 +177,7 @@ def _context(authority: str | None, manager: str) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         return context
+    context.hostname_checks_common_name = False
     context.verify_flags |= _NO_CHECK_TIME | ssl.VERIFY_X509_PARTIAL_CHAIN
     try:
         context.load_verify_locations(cadata=authority)

@@ -10,10 +10,9 @@ Reference: opkg-lede `libopkg/opkg_install.c`, `opkg_conf.c` (the lock), `pkg.c`
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from isdf.log import Log
 from isdf.loop import Loop
@@ -68,42 +67,72 @@ class Opkg:
             return {}
         found = {}
         for stanza in text.split("\n\n"):
-            if f"Package: {PREFIX}" in stanza:
-                fields = dict(line.split(": ", 1) for line in stanza.splitlines() if ": " in line)
-                if fields.get("Status", "").split()[-1:] == ["installed"]:
-                    found[fields["Package"]] = fields.get("Version", "")
+            if f"Package: {PREFIX}" not in stanza:  # of hundreds; another may speak of one
+                continue
+            fields = dict(line.split(": ", 1) for line in stanza.splitlines() if ": " in line)
+            is_installed = fields.get("Status", "").split()[-1:] == ["installed"]
+            if fields["Package"].startswith(PREFIX) and is_installed:
+                found[fields["Package"]] = fields.get("Version", "")
         return found
 
     def install(self, packages: dict[str, tuple[str, Path]], done: Callable[[dict[str, str]], None]) -> None:
+        """All at once; where opkg leaves some out, these one by one, for one may have stopped the others."""
+        wrong = self._forget(packages)
+        alone = [package for package in packages if package not in wrong]
+
+        def tried(failures: dict[str, str]) -> None:
+            wrong.update(failures)
+            if alone:
+                package = alone.pop()
+                self._install({package: packages[package]}, tried)
+                return
+            for package, why in wrong.items():
+                log.error("opkg did not install %s: %s", package, why)
+            self._compile([self._folder_of(p) for p in packages if p not in wrong], lambda: done(wrong))
+
+        def tried_together(failures: dict[str, str]) -> None:
+            several = len(alone) > 1
+            alone[:] = [package for package in alone if several and package in failures]
+            tried({} if several else failures)
+
+        self._install({package: packages[package] for package in alone}, tried_together)
+
+    def _install(self, packages: dict[str, tuple[str, Path]], done: Callable[[dict[str, str]], None]) -> None:
         before = self.installed()
         again = any(before.get(package) == version for package, (version, _) in packages.items())
 
         def ended(output: str) -> None:
             now = self.installed()
-            wrong = {p: _why(output) for p, (version, _) in packages.items() if now.get(p) != version}
-            for package, why in wrong.items():
-                log.error("opkg did not install %s: %s", package, why)
-            self._compile([self._folder_of(p) for p in packages if p not in wrong], lambda: done(wrong))
+            done({p: _why(output) for p, (version, _) in packages.items() if now.get(p) != version})
 
-        for package in packages:
-            bytecode.forget(str(self._folder_of(package)))
         options = [*_INSTALL, *(["--force-reinstall"] if again else [])]
         self._run([*options, "install", *(str(path) for _, path in packages.values())], ended, bool(packages))
 
     def remove(self, packages: list[str], done: Callable[[dict[str, str]], None]) -> None:
-        there = [package for package in packages if package in self.installed()]
+        wrong, before = self._forget(packages), self.installed()
+        there = [package for package in packages if package in before and package not in wrong]
 
         def ended(output: str) -> None:
             now = self.installed()
             for package in there:
                 for folder, _, _ in os.walk(self._folder_of(package), topdown=False):  # opkg leaves them
-                    with contextlib.suppress(OSError):
+                    try:
                         os.rmdir(folder)
-            done({package: _why(output) for package in there if package in now})
+                    except OSError:
+                        pass
+            done(wrong | {package: _why(output) for package in there if package in now})
 
-        for package in packages:
-            bytecode.forget(str(self._folder_of(package)))
         self._run(["remove", *there], ended, bool(there))
+
+    def _forget(self, packages: Iterable[str]) -> dict[str, str]:
+        """Remove the bytecode of `packages`; why that of one is still there: it would be run in the place of others."""
+        wrong = {}
+        for package in packages:
+            try:
+                bytecode.forget(str(self._folder_of(package)))
+            except OSError as error:
+                wrong[package] = f"{error.filename} cannot be removed: {error.strerror or error}"
+        return wrong
 
     def _folder_of(self, package: str) -> Path:
         return self._root / "usr/lib/isdf/services" / package.removeprefix(PREFIX)

@@ -40,6 +40,8 @@ def check_service_package(package: Package, name: str) -> None:
             raise FormatError(f"{own} has {file.path}, which is not below {folder}/")
         if any(file.path.startswith(path + "/") for path in files):
             raise FormatError(f"{own} has {file.path} below a file")
+        if "__pycache__" in file.path.split("/") or file.path.endswith(".pyc"):
+            raise FormatError(f"{own} has bytecode {file.path}; a router makes its own")
         if file.mode not in ((0o755,) if file.kind == "directory" else (0o644, 0o755)):
             # opkg gives it to a directory that is there already, too: /usr of mode 0 would be the end of a router.
             raise FormatError(f"{own}: {file.path} has mode {file.mode:04o}; a directory has 0755, a file 0644 or 0755")
