@@ -5,7 +5,6 @@ They import what the agent itself must not have in its memory for ever: HTTP, TL
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 from collections.abc import Callable
@@ -60,8 +59,8 @@ class Children:
 
 def outcome(output: bytes, otherwise: str) -> dict:
     """The JSON object that a child printed, or `{"error": ...}` with the sentence `otherwise`."""
-    with contextlib.suppress(ValueError):
+    try:
         found = json.loads(output)
-        if isinstance(found, dict):
-            return found
-    return {"error": UnavailableError(otherwise).as_dict()}
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {"error": UnavailableError(otherwise).as_dict()}

@@ -7,7 +7,6 @@ A push is verified in `isdf.wire.read_push` (length, seal, version), and here ag
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import time
 from collections.abc import Callable
@@ -54,11 +53,13 @@ class PushSocket:
 
     def _readable(self) -> None:
         fresh = False
-        with contextlib.suppress(BlockingIOError):
+        try:
             for _ in range(self.ROUND):
                 fresh |= self._take(self._socket.recv(PUSH_SIZE + 1))
             self._loop.watch(self._socket.fileno(), None)
             self._loop.after(self.PAUSE, self._watch)
+        except BlockingIOError:
+            pass
         if fresh:
             self._pushed()
 
