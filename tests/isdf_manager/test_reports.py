@@ -5,9 +5,10 @@ import logging
 import shutil
 
 import pytest
+import sqlalchemy as sa
 
 from isdf.errors import FormatError
-from isdf_manager import reports
+from isdf_manager import reports, storage
 
 
 @pytest.fixture
@@ -101,8 +102,35 @@ def test_what_is_sold_after_it_is_heard_though_the_clock_stands_before(world):
 
 
 def test_a_router_that_lies_about_its_serial_harms_nobody_and_stays_heard(manager, router):
-    router.report(serial=2**53 - 1)
+    assert router.report(serial=253402300800000 - 1).status_code == 204
+    assert "ran ahead" in manager.ok("status")
     for rate in ("2mbit", "3mbit"):
         manager.ok("configure", "home1", "lane", f"rate={rate}", "--no-push")
         assert router.pull()
         assert router.runs() == {"lane": {"rate": rate}}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"serial": 253402300800000}, {"serial": 2**53 - 1}, {"since": 2**52}, {"since": 1e300}]
+)
+def test_what_no_calendar_has_is_no_time_of_a_report(wrong):
+    body = {"serial": 1, "applied": True, "services": failed()} | wrong
+    if "since" in wrong:
+        body["services"] = failed(**wrong)
+    with pytest.raises(FormatError, match="below 253402300800"):
+        reports.parse(json.dumps(body).encode())
+
+
+def test_a_time_that_is_kept_and_is_none_stops_no_status(manager, router):
+    router.report(services=failed(), applied=False)
+    manager.ok("device", "add", "home2")
+    table = storage.contact
+    store = manager.home.storage(manager.home.config())
+    with store.write() as connection:
+        report = connection.execute(sa.select(table.c.report).where(table.c.device == "home1")).scalar()
+        report["services"][0]["since"], report["serial"] = 2**52, 2**53
+        connection.execute(table.update().where(table.c.device == "home1").values(report=report))
+    store.close()
+    told = manager.ok("status")
+    assert "no time" in told
+    assert "home2" in told

@@ -10,6 +10,7 @@ from isdf.errors import InvalidError
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _LENGTH = re.compile(r"(?:[0-9]+[smhdw])+\Z")
 MAX_LENGTH = 10 * 366 * 86400
+END = 253402300800  # the year 10000, which no time reaches
 
 
 def parse_length(text: object) -> int:
@@ -33,8 +34,13 @@ def parse_time(text: str) -> int:
 
 
 def format_time(when: float | None, none: str = "-") -> str:
-    """`2026-12-24 18:00:05Z`."""
-    return none if when is None else datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    """`2026-12-24 18:00:05Z`; `none` for None, "no time" for what no calendar has (after the year 9999)."""
+    if when is None:
+        return none
+    try:
+        return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return "no time"
 
 
 def format_length(seconds: float) -> str:

@@ -18,13 +18,14 @@ import sqlalchemy as sa
 from isdf.formats import assignment, opkg_index, usign
 
 from . import catalogue, configuration, signing, storage
-from .clock import parse_length
+from .clock import END, parse_length
 
 LIFE = 7 * 86400  # seconds until an assignment expires
 FEED_LIFE = 86400  # seconds after which a publication gets a new secret in the path of its feed
 KEPT = 5
 _SLACK = 3600  # seconds that the clock may be set back before all is published anew
-_MAX_REPORTED = 2**52  # nobody but its own router can lift the serial of a device, and not beyond what can be written
+# Nobody but its own router can lift the serial of a device, and not so far that the next ones are no time any more.
+_MAX_REPORTED = (END - 366 * 86400) * 1000
 
 # Each pull executes these; making them once halves what they cost.
 _DUE = sa.select(storage.device.c.serial, storage.device.c.renew_at, storage.device.c.signer).where(

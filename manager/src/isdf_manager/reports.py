@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 
 import sqlalchemy as sa
 
 from isdf.errors import FormatError, NotFoundError
 
 from . import audit, storage
-from .clock import format_time
+from .clock import END, format_time
 
 log = logging.getLogger(__name__)
 MAX_SIZE = 64 << 10
@@ -39,7 +38,7 @@ def parse(data: bytes) -> dict:
         raise FormatError(f"the report's services are not a list of at most {_MAX_SERVICES}")
     error = report.get("error")
     return {
-        "serial": _integer(report, "serial"),
+        "serial": _integer(report, "serial", END * 1000),
         "applied": _boolean(report, "applied"),
         "services": [_service(s) for s in services],
         "error": _error(error) if error is not None else None,
@@ -120,7 +119,7 @@ def _service(value: object) -> dict:
         "name": _text(value.get("name"), "name", 64),
         "version": _text(value.get("version") or "", "version", 64),
         "state": _text(value.get("state"), "state", 32),
-        "since": _number(value.get("since") or 0, "since"),
+        "since": _number(value.get("since") or 0, "since", END),
         "error": None if error is None else _error(error)["detail"],
         "exit": _exit(value.get("exit")),
         "log": _lines(value.get("log") or ""),
@@ -135,10 +134,10 @@ def _error(value: object) -> dict:
     return {key: _text(value.get(key) or "", key) for key in ("type", "title", "detail")}
 
 
-def _integer(report: dict, key: str) -> int:
+def _integer(report: dict, key: str, end: int) -> int:
     value = report.get(key)
-    if type(value) is not int or not 0 <= value < 2**53:
-        raise FormatError(f"the report's {key} is not a whole number")
+    if type(value) is not int or not 0 <= value < end:
+        raise FormatError(f"the report's {key} is not a whole number below {end}")
     return value
 
 
@@ -148,10 +147,10 @@ def _boolean(report: dict, key: str) -> bool:
     return report[key]
 
 
-def _number(value: object, key: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**53:
-        raise FormatError(f"the report's {key} is not a number")
-    return value if math.isfinite(value) else 0
+def _number(value: object, key: str, end: int = 2**53) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < end:
+        raise FormatError(f"the report's {key} is not a number below {end}")
+    return value
 
 
 def _text(value: object, key: str, most: int = _MAX_TEXT) -> str:
