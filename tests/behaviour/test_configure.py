@@ -25,7 +25,8 @@ def home(shop):
 
 @pytest.fixture(scope="module")
 def configured(shop, home):
-    """What there was before and after `configure ... rate=400kBps`, and the ms from the push to the new rate."""
+    """What there was before and after `configure ... rate=400kBps`, and the seconds from the push, as the manager sent it, to the
+    new rate."""
     number = router.enforced(home)
 
     def look():
@@ -39,21 +40,23 @@ def configured(shop, home):
     before, sent = look(), router.sent(home.router)
     with no_packet_lost(home):
         words = ["configure", home.name, "pay-per-site", "rate=400kBps"]
-        with shop.net.operate(words, stdout=subprocess.DEVNULL):
+        with shop.net.operate(words, stdout=subprocess.PIPE, text=True) as operator:
+            pushed = next(time.monotonic() for line in operator.stdout if line.startswith("pushed"))
             wait_until(lambda: router.rate(home.router, number) == 3200, 10, "the new rate")
-            changed = time.time() * 1000
-    pushed = router.status(home.router)["delivery"]["timeline"]["push_received"]
+            changed = time.monotonic()
+            said = operator.stdout.read()
+        assert operator.returncode == 0, said
     later = router.sent(home.router)
     return {
         "before": before,
         "after": look(),
-        "ms": changed - pushed,
+        "seconds": changed - pushed,
         "reset": [c for c in sent if later.get(c, -1) < sent[c]],
     }
 
 
 def test_the_class_has_its_new_rate_within_a_second_of_the_push(configured):
-    assert configured["ms"] < 1000
+    assert configured["seconds"] < 1
 
 
 def test_the_new_rate_holds_in_both_directions(home, configured):
