@@ -44,7 +44,7 @@ class Manager:
         self.path = folder / "manager"
         self.listeners: list[Listener] = []
         self.applications: list[app.Application] = []
-        self.log = io.StringIO()
+        self.log = io.BytesIO()
         self.out = self.err = ""
 
     def __call__(self, *words: str) -> int:

@@ -224,7 +224,7 @@ def test_the_secret_of_a_feed_is_in_no_log(router, manager):
     lines = [json.loads(line) for line in manager.log.getvalue().splitlines()]
     assert {"method", "path", "status", "bytes", "ms", "address", "time"} <= set(lines[-1])
     assert lines[-2]["path"] == "/feed/home1/***/Packages.gz"
-    assert secret not in manager.log.getvalue()
+    assert secret not in manager.log.getvalue().decode()
     assert masked(f"/feed/home1/{secret}") == "/feed/home1/***"
     for start in ("/feed//home1/", "//feed/home1//", "/FEED/home1/", "/feed/home1///"):
         assert secret not in masked(f"{start}{secret}/Packages")
