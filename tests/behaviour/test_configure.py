@@ -25,8 +25,7 @@ def home(shop):
 
 @pytest.fixture(scope="module")
 def configured(shop, home):
-    """What there was before and after `configure ... rate=400kBps`, and the seconds from the push, as the manager sent it, to the
-    new rate."""
+    """What there was before and after `configure ... rate=400kBps`; seconds from the manager's push to the new rate."""
     number = router.enforced(home)
 
     def look():

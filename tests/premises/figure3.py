@@ -25,6 +25,7 @@ class Story:
     b: Sequence[tuple[float, int]]
     bought: float
     ended: float
+    finished: float
     base: float  # kB/s
     rate: float  # kB/s
     steps: Sequence[Step]
@@ -69,7 +70,7 @@ def draw(story: Story, folder: Path) -> None:
     colour_a, colour_b, ink = "#0b6e99", "#d1670f", "#444444"
     plt.rcParams.update({"font.family": "DejaVu Sans", "font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "isdf"})
     figure, axes = plt.subplots(figsize=(9, 5.2), layout="constrained")
-    moments = [0, story.bought, story.ended, story.a[-1][0]]
+    moments = [0, story.bought, story.ended, story.finished]
     for samples, name, colour in ((story.a, "mirror A", colour_a), (story.b, "mirror B", colour_b)):
         seconds, speeds = throughput(samples, moments, max(1.5, moments[-1] / 100))
         axes.plot(seconds, speeds, color=colour, linewidth=1.6)
@@ -90,7 +91,7 @@ def draw(story: Story, folder: Path) -> None:
             text, (when, story.rate * 1.14), (-4, 0), textcoords="offset points", ha="right", va="bottom", color=ink,
             fontsize=8,
         )  # fmt: skip
-    axes.set(xlim=(0, story.a[-1][0]), ylim=(0, top), xlabel="time (s)", ylabel="throughput at the client (kB/s)")
+    axes.set(xlim=(0, story.finished), ylim=(0, top), xlabel="time (s)", ylabel="throughput at the client (kB/s)")
     axes.spines[["top", "right"]].set_visible(False)
     _close_up(axes.inset_axes([0.33, 0.68, 0.66, 0.32]), story.steps, ink)
     for suffix in ("svg", "png"):
