@@ -85,6 +85,17 @@ def test_an_unchanged_assignment_costs_one_request(box, operator):
     assert box.server.paths() == ["assignment"]
 
 
+def test_nothing_new_is_no_answer_to_who_did_not_say_what_he_has(box):
+    box.server.faults["assignment"] = lambda handler: handler.answer(304)
+    assert "(status 304), which nobody asked it" in box.refused(etag=None)
+
+
+def test_a_package_lies_once_in_memory_when_it_is_fetched(box, operator):
+    result = box.good()
+    held = [str(path) for path in (box.folder / "pull").rglob("*.ipk") if path.is_file()]
+    assert held == [*result["packages"].values()]
+
+
 def test_a_package_that_is_on_flash_is_not_fetched_again(box, operator, tmp_path):
     entry = operator.entries["tv"]
     (tmp_path / "kept.ipk").write_bytes(operator.packages[entry.filename])

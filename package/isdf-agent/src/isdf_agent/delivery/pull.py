@@ -18,7 +18,7 @@ import sys
 import time
 from urllib.parse import quote
 
-from isdf.errors import FailedError, IsdfError
+from isdf.errors import FailedError, IsdfError, UnavailableError
 from isdf.formats import assignment as wire
 from isdf.formats.keys import parse
 from isdf.formats.usign import PublicKey, Signature, split_embedded
@@ -95,15 +95,20 @@ def _pull(pull: Pull, timeline: dict[str, int], result: dict) -> None:
         pull.manager, bytes.fromhex(pull.device_key), trusted_keys, newer, insecure=pull.insecure, known=pull.known
     ) as manager:
         timeline["request"] = _now()
-        answer = manager.send(
-            "GET", f"/device/{quote(pull.device)}/assignment",
-            headers={"If-None-Match": pull.etag} if pull.etag else None, limit=ASSIGNMENT_MAX,
-        )  # fmt: skip
+        try:
+            answer = manager.send(
+                "GET", f"/device/{quote(pull.device)}/assignment",
+                headers={"If-None-Match": pull.etag} if pull.etag else None, limit=ASSIGNMENT_MAX,
+            )  # fmt: skip
+        finally:
+            if manager.ends:
+                result["ends"] = manager.ends
         timeline["answer"] = _now()
-        result["ends"] = manager.ends
         if pull.manager.startswith("https:") and "date" in answer.headers:
             result["time"] = time_of(answer)  # he proved who he is; the clock may have been set by anybody
         if answer.status == 304:
+            if not pull.etag:
+                raise UnavailableError("the manager says that nothing is new (status 304), which nobody asked it")
             result["status"] = "unchanged"
             return
         key, catalogue_key = (
@@ -144,6 +149,7 @@ def _packages(
             {e.package: (e.filename, manager.fetch(f"{path}/{quote(e.filename)}", e.size)) for e in missing}
         )
         found.update((entry.sha256, fetched[entry.package]) for entry in missing)
+        shutil.rmtree(folder / "opkg", ignore_errors=True)  # it has each package twice, in the router's memory
     for entry in assignment.services:
         trusted.accept_package(entry, found[entry.sha256])
     staged = {entry.sha256: folder / f"{entry.sha256}.ipk" for entry in missing}

@@ -181,25 +181,38 @@ class Rollout:
             else:
                 state.running[name] = entry
 
-        self._journal.begin(received, self._staged)
-        yield from self._end(todo, left)
-        for name in todo.gone - self._stuck.keys():
-            for known in (state.running, state.before, state.installed):
-                known.pop(name, None)
-        for e in todo.tuned.values():
-            trials.begin(e, lambda done, e=e: self._services.reconfigure(e.name, e.config, done), self.mark)
-        broken = yield from self._install(todo.install)
-        for e in todo.start.values():
-            if e.name not in broken and self._may_run(e):
-                trials.begin(e, lambda done, e=e: self._services.start(e.name, e.version, e.config, done), self.mark)
-        over = [PREFIX + name for name in sorted(todo.gone - self._stuck.keys())]
-        yield lambda done: self._installer.remove([p for p in over if p in present.installed], done)
+        over: set[str] = set()
 
-        self._journal.save(state)
-        keep = [*state.running.values(), *state.before.values(), *(a.entry for a in trials.under_way.values())]
-        keep += [entry for entry in self._entries if not self._passes.has_run(entry)]
-        self._journal.keep({entry.sha256 for entry in keep})
-        self._passes.save(self._entries)
+        def remove(done: Done) -> None:
+            there = self._installer.installed()
+            self._installer.remove([PREFIX + name for name in sorted(over) if PREFIX + name in there], done)
+
+        try:
+            self._keep()
+            fits = self._begin(received)
+            yield from self._end(todo, left)
+            over |= todo.gone - self._stuck.keys()
+            for name in over:
+                for known in (state.running, state.before, state.installed):
+                    known.pop(name, None)
+            if not fits:  # what is gone may have had the room
+                yield remove
+                self._keep()
+                self._journal.begin(received, self._staged)
+            for path in self._staged.values():
+                path.unlink(missing_ok=True)  # it lay in the router's memory
+            self._staged = {}
+            for e in todo.tuned.values():
+                trials.begin(e, lambda done, e=e: self._services.reconfigure(e.name, e.config, done), self.mark)
+            broken = yield from self._install(todo.install)
+            for e in todo.start.values():
+                if e.name not in broken and self._may_run(e):
+                    self._start(e)
+            yield remove
+        except Exception:
+            self._conclude()  # what was done is done, and the next try may need the room
+            raise
+        self._conclude()
         return not todo.empty
 
     # -- its steps
@@ -234,6 +247,31 @@ class Rollout:
         if broken:
             self.settle()  # the way back
         return broken
+
+    def _start(self, entry: Entry) -> None:
+        start = self._services.start
+        self._trials.begin(entry, lambda done: start(entry.name, entry.version, entry.config, done), self.mark)
+
+    def _begin(self, received: Received) -> bool:
+        """Whether there is room on flash for what is to be."""
+        try:
+            self._journal.begin(received, self._staged)
+        except OSError:
+            return False
+        return True
+
+    def _keep(self) -> None:
+        """Let go of the packages to which nothing returns: a flash with room for few has it for the next."""
+        under_way = [attempt.entry for attempt in self._trials.under_way.values()]
+        keep = [*self._state.running.values(), *self._state.before.values(), *under_way]
+        keep += [entry for entry in self._entries if not self._passes.has_run(entry)]
+        self._journal.keep({entry.sha256 for entry in keep})
+
+    def _conclude(self) -> None:
+        """What is so now goes to flash."""
+        self._journal.save(self._state)
+        self._keep()
+        self._passes.save(self._entries)
 
     def _ended(self, name: str, error: str | None) -> None:
         """A start or a new configuration ended."""
