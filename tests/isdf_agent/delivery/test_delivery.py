@@ -263,63 +263,6 @@ def test_a_push_that_was_recorded_is_dead_after_a_restart_too(home):
     home.until(lambda: "assignment" in home.server.paths())
 
 
-class Scripted:
-    """A delivery whose pulls end as a test says; `reasons` has why each began."""
-
-    def __init__(self, home):
-        self.reasons, self.results = [], []
-        self.loop = Loop()
-        self.delivery = Delivery(
-            self.loop, home.config, home.paths, home.identity, FakeServices(), fetch=self.fetch, post=lambda *_: None
-        )
-        self.delivery.on_pull_started = self.reasons.append
-
-    def fetch(self, told, done):
-        done(self.results.pop(0))
-
-    def pull(self, **result):
-        self.results.append({"status": "unchanged", **result})
-        self.delivery.pull()
-
-    def changed(self):
-        """Whether an event of an interface makes it pull."""
-        self.reasons.clear()
-        self.results.append({"status": "unchanged"})
-        self.delivery.interface_changed()
-        return self.reasons == ["interface"]
-
-
-@pytest.fixture
-def scripted(home):
-    scripted = Scripted(home)
-    yield scripted
-    scripted.delivery.stop()
-
-
-UNAVAILABLE = {"type": "unavailable", "detail": "the manager does not answer"}
-
-
-def test_an_event_of_an_interface_is_a_pull_where_the_manager_knows_another_address(scripted):
-    scripted.pull(ends=["127.0.0.9", "127.0.0.1"])
-    assert scripted.changed()
-
-
-@pytest.mark.parametrize("ends", [["127.0.0.1", "127.0.0.1"], ["::1", "::1"]])
-def test_it_is_none_where_nothing_changed_for_the_manager(scripted, ends):
-    scripted.pull(ends=ends)
-    assert not scripted.changed()
-
-
-def test_it_is_a_pull_where_the_last_one_met_nobody(scripted):
-    scripted.pull(status="failed", error=UNAVAILABLE)
-    assert scripted.changed()
-
-
-def test_it_is_none_where_there_is_no_way_to_the_manager(scripted):
-    scripted.pull(ends=["192.0.2.1", "255.255.255.255"])
-    assert not scripted.changed()
-
-
 def test_a_pull_tells_from_where_it_asked(home):
     home.push(1)
     home.until(lambda: home.server.paths())

@@ -143,7 +143,7 @@ class Pulls:
         self.running = True
         self.reasons.append(reason)
 
-    def end(self, good=True, retry_after=0.0):
+    def end(self, good=True, retry_after=None):
         self.running = False
         self.schedule.ended(good, retry_after)
 
@@ -228,6 +228,41 @@ def test_a_manager_that_asks_for_time_gets_it(pulls):
     assert not pulls.running
     pulls.loop.advance(20)
     assert pulls.running
+
+
+def test_another_address_of_this_router_is_a_pull_at_once_also_after_failures(pulls):
+    pulls.schedule.moved()
+    pulls.end(good=False)
+    pulls.schedule.moved()
+    pulls.end()
+    pulls.schedule.moved()
+    assert pulls.reasons == ["interface"] * 3
+    pulls.schedule.moved()
+    pulls.end()
+    assert pulls.reasons == ["interface"] * 4, "one follows the one that ran"
+
+
+@pytest.mark.parametrize("retry_after", [0, 600])
+def test_a_manager_that_asks_for_time_gets_it_from_a_router_that_moves_too(pulls, retry_after):
+    pulls.schedule.asked("start")
+    pulls.schedule.moved()
+    pulls.end(good=False, retry_after=retry_after)
+    pulls.schedule.moved()
+    pulls.loop.advance(retry_after)
+    assert pulls.reasons == ["start"]
+    pulls.loop.advance(20)
+    assert pulls.reasons == ["start", "interval"]
+    pulls.end()
+    pulls.schedule.moved()
+    assert pulls.reasons[2:] == ["interface"]
+
+
+@pytest.mark.parametrize("reason", ["asked", "push"])
+def test_a_person_and_the_manager_itself_need_not_wait_for_that_time(pulls, reason):
+    pulls.schedule.asked("start")
+    pulls.end(good=False, retry_after=600)
+    pulls.schedule.pushed() if reason == "push" else pulls.schedule.asked(reason)
+    assert pulls.reasons == ["start", reason]
 
 
 def test_intervals_are_spread():

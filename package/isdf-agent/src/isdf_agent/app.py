@@ -161,7 +161,7 @@ class Agent:
         self._healer.look()
 
     def interface_changed(self) -> None:
-        self._joining.start()
+        self._joining.interface_changed()
         self._delivery.interface_changed()
 
     def hold(self, service: str, done: Callable[[str | None], None]) -> None:

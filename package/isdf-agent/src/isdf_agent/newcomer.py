@@ -67,7 +67,8 @@ class Newcomer:
     def pull(self) -> None:
         self._joining.start()
 
-    interface_changed = pull
+    def interface_changed(self) -> None:
+        self._joining.interface_changed()
 
     def _waits_for(self) -> IsdfError | None:
         if self._joining.busy:

@@ -6,7 +6,6 @@ carries it out and keeps it in the `journal`, `reporter` tells the manager.
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
 
@@ -17,6 +16,7 @@ from isdf.path import Path
 from isdf.value import dataclass
 
 from ..config import Config, Paths
+from . import way
 from .children import Children, outcome
 from .clock import Clock
 from .identity import Identities, Identity
@@ -72,6 +72,7 @@ class Delivery:
         self._reported: dict | None = None
         self._last_contact: float | None = None
         self._ends: list[str] | None = None
+        self._ways: dict[str, str | None] = {}  # our addresses by those of others, for the last pull
         self._vouched: dict[str, str] = {}
         self._children = Children(loop)
         self._settling = False
@@ -93,24 +94,13 @@ class Delivery:
         self._schedule.asked(reason)
 
     def interface_changed(self) -> None:
-        """Pull now if the manager does not know any more at which address it can push to us.
+        """Pull now if the manager does not know any more at which address it can push to us, or if the last pull met
+        nobody and there is another way now.
 
         An interface tells a lot (each advertisement of an IPv6 router), and a million routers must not pull each time.
         """
-        if isinstance(self._error, UnavailableError) or self._has_moved():
-            self._schedule.asked("interface")
-
-    def _has_moved(self) -> bool:
-        """Whether this router speaks to the manager from another address than in its last pull."""
-        if self._ends is None:
-            return False
-        ours, managers = self._ends
-        with socket.socket(socket.AF_INET6 if ":" in managers else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.connect((managers, 9))  # sends nothing: the kernel chooses the address
-            except OSError:
-                return False  # there is no way to it now; there will be another event when there is one
-            return probe.getsockname()[0] != ours
+        if way.is_another(self._ways):
+            self._schedule.moved()
 
     @property
     def busy(self) -> bool:
@@ -159,6 +149,7 @@ class Delivery:
         self.rollout.mark = lambda step: self._mark(timeline, step)
         if reason == "push":
             self._timeline["push_received"] = self._pushed_at
+        self._ways = way.noted([*way.WORLD, *(self._ends or ())[1:]])
         self.on_pull_started(reason)
         received, have = self._received(), self.rollout.packages()
         digest = received.digest if received else None
@@ -190,6 +181,31 @@ class Delivery:
         }  # fmt: skip
 
     def _pulled(self, reason: str, result: dict) -> None:
+        before = self.rollout.received
+        try:
+            received, staged, good = self._brought(reason, result)
+        except Exception:  # a fault of ours must not end all pulls
+            log.exception("what the pull (%s) brought is not taken", reason)
+            self._schedule.ended(False)
+            return
+
+        def settled() -> None:
+            self._settling = False
+            try:
+                self._set_floor()
+                self._report(always=reason in ("push", "asked"))
+            finally:
+                self._schedule.ended(good, result.get("retry_after"))
+
+        self._settling = True
+        # What failed is tried again by hand, or by a push that brings nothing else; a push that sells one service must
+        # not wait for another that failed before.
+        same = received is None or (before and before.assignment.services == received.assignment.services)
+        eager = reason == "asked" or (reason != "interval" and same)
+        self.rollout.settle(received, staged, eager=eager and good, done=settled)
+
+    def _brought(self, reason: str, result: dict) -> tuple[Received | None, dict[str, Path], bool]:
+        """A new assignment, the files of its packages by SHA-256, and whether all went well."""
         names = {"request": "request_sent", "verified": "assignment_verified", "fetched": "packages_fetched"}
         self._timeline |= {names.get(k, k): v for k, v in result.get("timeline", {}).items()}
         received = None
@@ -214,24 +230,12 @@ class Delivery:
         else:
             self._error = None
             self._last_contact = self._clock.now()
-            self._ends = result.get("ends")
             self._reporter.reachable()
-        good, after = result["status"] != "failed", float(result.get("retry_after", 0.0))
+        good = result["status"] != "failed"
+        if ends := result.get("ends"):
+            self._ends, self._ways = ends if good else self._ends, {ends[1]: ends[0]}
         staged = {sha256: Path(path) for sha256, path in result.get("packages", {}).items()}
-
-        def settled() -> None:
-            self._set_floor()
-            self._settling = False
-            self._report(always=reason in ("push", "asked"))
-            self._schedule.ended(good, after)
-
-        self._settling = True
-        # What failed is tried again by hand, or by a push that brings nothing else; a push that sells one service must
-        # not wait for another that failed before.
-        before = self.rollout.received
-        same = received is None or (before and before.assignment.services == received.assignment.services)
-        eager = reason == "asked" or (reason != "interval" and same)
-        self.rollout.settle(received, staged, eager=eager and good, done=settled)
+        return received, staged, good
 
     def _keep_keys(self, path: Path) -> None:
         try:

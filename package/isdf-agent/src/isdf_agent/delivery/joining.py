@@ -18,9 +18,10 @@ from isdf.log import Log
 from isdf.loop import Loop, Timer
 
 from ..config import Config, Paths
+from . import way
 from .children import Children, outcome
 from .identity import Enrolment, Identities, Identity
-from .spread import uniform
+from .spread import doubled, uniform
 
 log = Log(__name__)
 
@@ -77,6 +78,8 @@ class Joining:
         self._children = Children(loop)
         self._timer: Timer | None = None
         self._failures = 0
+        self._left_alone = False  # the manager asked for the pause that runs
+        self._ways: dict[str, str | None] = {}  # when the last try began
         self.error: IsdfError | None = None  # why the enrolment that is wanted is not done
 
     @property
@@ -90,6 +93,7 @@ class Joining:
             return
         if self._timer:
             self._timer.cancel()
+        self._ways = way.noted()
         try:
             held = lock(self._paths, wait=False)
         except BlockingIOError:
@@ -107,6 +111,14 @@ class Joining:
             os.close(held)
             self.error = error  # a mistyped code does not get better by itself
             log.error("option claim: %s", error)
+
+    def interface_changed(self) -> None:
+        """Try now what waits for its next try, if there is another way out and the manager did not ask for a pause.
+
+        An interface tells a lot (each advertisement of an IPv6 router).
+        """
+        if self._timer and self._timer.active and not self._left_alone and way.is_another(self._ways):
+            self.start()
 
     def stop(self) -> None:
         if self._timer:
@@ -137,17 +149,19 @@ class Joining:
             finally:
                 os.close(held)
             if "error" in answer:
-                self._again(from_dict(answer["error"]), answer.get("retry_after", 0.0))
+                self._again(from_dict(answer["error"]), answer.get("retry_after"))
             else:
                 log.info("this router is device %s of %s now", answer["device"], enrolment.identity.manager)
                 self._joined()
 
         self._children.spawn("enroll", told(enrolment, self._paths, self._config.insecure, self._usign), ended)
 
-    def _again(self, error: IsdfError, after: float = 0.0) -> None:
-        self.error = error
-        self._failures += 1
-        spread = min(self.FIRST_RETRY * 2.0 ** min(self._failures - 1, 30), self.LAST_RETRY)
-        wait = after + spread * self._uniform(0.5, 1.5)
-        log.error("this router is not enrolled: %s; the next try is in %.0f s", error, wait)
+    def _again(self, error: IsdfError, after: float | None = None) -> None:
+        """`after`: for so many seconds the manager asked."""
+        self.error, self._left_alone = error, after is not None
+        self._failures = 1 if way.is_another(self._ways) else self._failures + 1
+        spread = doubled(self.FIRST_RETRY, self._failures, self.LAST_RETRY)
+        wait = (after or 0.0) + spread * self._uniform(0.5, 1.5)
+        at = f" at {self._config.manager}" if self._config.manager else ""
+        log.error("the enrolment%s failed: %s; the next try is in %.0f s", at, error, wait)
         self._timer = self._loop.after(wait, self.start)

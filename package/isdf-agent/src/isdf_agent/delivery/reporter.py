@@ -11,7 +11,7 @@ from collections.abc import Callable
 from isdf.log import Log
 from isdf.loop import Loop, Timer
 
-from .spread import uniform
+from .spread import doubled, uniform
 
 log = Log(__name__)
 
@@ -65,7 +65,7 @@ class Reporter:
                 log.error("the manager refused the report of serial %s", report.get("serial"))
             elif status != 0:
                 self._newest = self._newest or report
-                spread = min(self.FIRST_RETRY * 2.0 ** min(self._failures - 1, 30), self.LAST_RETRY)
+                spread = doubled(self.FIRST_RETRY, self._failures, self.LAST_RETRY)
                 self._timer = self._loop.after(spread * self._uniform(0.5, 1.5), self._begin)
                 return
             self._begin()

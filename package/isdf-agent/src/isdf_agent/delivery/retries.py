@@ -9,6 +9,7 @@ from isdf.value import replace
 
 from .clock import Clock
 from .journal import Failure, identity
+from .spread import doubled
 
 
 class Retries:
@@ -77,4 +78,4 @@ class Retries:
         self._came_up.pop(name, None)
 
     def _after(self, failure: Failure) -> float:
-        return min(self.FIRST * 2.0 ** min(failure.tries - 1, 30), self.LAST)
+        return doubled(self.FIRST, failure.tries, self.LAST)

@@ -13,7 +13,7 @@ from isdf.log import Log
 from isdf.loop import Loop, Timer
 
 from .push import Bucket
-from .spread import uniform
+from .spread import doubled, uniform
 
 log = Log(__name__)
 
@@ -33,6 +33,7 @@ class Schedule:
         self._timer: Timer | None = None
         self._running = False
         self._again: str | None = None  # why one more pull follows the one that runs, or the empty bucket
+        self._left_alone = False  # the manager asked for the pause that runs
         self._failures = 0
 
     def pushed(self) -> None:
@@ -52,10 +53,18 @@ class Schedule:
         else:
             self._begin(reason)
 
-    def ended(self, good: bool, retry_after: float = 0.0) -> None:
-        """The pull is over; after a failure the next is not before `retry_after` seconds."""
-        self._running = False
+    def moved(self) -> None:
+        """The manager must hear of this router now, unless it asked for a pause that is not over yet."""
+        if self._running or not self._left_alone:
+            self.asked("interface")
+
+    def ended(self, good: bool, retry_after: float | None = None) -> None:
+        """The pull is over. `retry_after`: the manager did nothing but to ask for a pause of so many seconds; then the
+        next pull is later than that, but for a push and for a person."""
+        self._running, self._left_alone = False, retry_after is not None
         self._failures = 0 if good else self._failures + 1
+        if self._left_alone and self._again == "interface":
+            self._again = None
         if self._again and self._again != "push":
             self._begin(self._again)
         elif self._again:
@@ -63,8 +72,8 @@ class Schedule:
         else:
             pause = self._interval * self._uniform(1 - self.JITTER, 1 + self.JITTER)
             if not good:
-                retry = self.FIRST_RETRY * 2.0 ** min(self._failures - 1, 30)
-                pause = retry_after + min(pause, retry * self._uniform(0.25, 1.75))
+                retry = doubled(self.FIRST_RETRY, self._failures) * self._uniform(0.25, 1.75)
+                pause = (retry_after or 0.0) + min(pause, retry)
             self._at(pause)
 
     def stop(self) -> None:
