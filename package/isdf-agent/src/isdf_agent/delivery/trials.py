@@ -92,7 +92,8 @@ class Trials:
         """`entry` failed, after it `was_ready` for a while or before; if it `ran`, its words are asked for."""
         name = entry.name
         log.error("service %s %s: %s", name, entry.version, reason)
-        self._up_since.pop(name, None)
+        if ran:  # otherwise what was ready before is still up
+            self._up_since.pop(name, None)
         assigned = self.assigned.get(name)
         if assigned and self.retries.is_of(assigned) and identity(assigned) != identity(entry):
             self.retries.note_back(entry, reason)
