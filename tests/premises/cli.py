@@ -4,25 +4,35 @@
     isdf-premises ls
     isdf-premises shell home1.router
     isdf-premises exec home1.client1 -- curl -o /dev/null http://mirror-a.example/600MB
+    isdf-premises loss home1 5
+    isdf-premises delay home1 30
+    isdf-premises unplug home1
+    isdf-premises reboot home1
 
-`up` answers the others on a socket without a file (an abstract one, unix(7)), which goes away with it.
+`up` does what the others ask for on a socket without a file (an abstract one, unix(7)), which goes away with it.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from isdf.errors import IsdfError, UnavailableError
+from isdf import __version__
+from isdf.errors import FailedError, IsdfError, UnavailableError
 
 from . import plan
+from .home import Home
 from .host import ENVIRONMENT, enter
 from .premises import IPV6_HOME, Premises
 
@@ -30,9 +40,28 @@ _CREDENTIALS = struct.Struct("3i")
 _RC = 'PS1="\\[\\e[1m\\]\\h\\[\\e[0m\\]:\\w# "\n'
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What `up` may be asked to do to a home; `unit` is that of its amount, if it has one."""
+
+    help: str
+    do: Callable[..., None]
+    unit: str = ""
+
+
+FAULTS = {
+    "loss": Fault("lose so many percent of the frames on a home's line, each way", Home.loss, "percent"),
+    "delay": Fault("keep each frame on a home's line for so long, each way", Home.delay, "milliseconds"),
+    "unplug": Fault("pull the plug of a home's line", Home.unplug),
+    "plug": Fault("put the plug of a home's line in again", Home.plug),
+    "reboot": Fault("cut the power of a home's router and let it boot; /etc and /usr are flash and stay", Home.reboot),
+}
+
+
 def main(argv: list[str] | None = None) -> int:
     """Exit status of the program for `exec` and `shell`; else 0, 1 when something failed, 2 for wrong use."""
     parser = argparse.ArgumentParser(prog="isdf-premises", description="Emulated homes, ISP and Internet.")
+    parser.add_argument("--version", action="version", version=f"isdf-premises {__version__}")
     parser.add_argument("--name", default="premises", help="to have several of them (default: %(default)s)")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     up = commands.add_parser("up", help="build the premises and keep them until Ctrl-C")
@@ -48,6 +77,12 @@ def main(argv: list[str] | None = None) -> int:
     execute.add_argument("host", help="such as home1.client1")
     execute.add_argument("command", nargs=argparse.REMAINDER, help="the program and its arguments, after --")
     execute.set_defaults(run=_exec)
+    for verb, fault in FAULTS.items():
+        ordered = commands.add_parser(verb, help=fault.help, description=f"{fault.help[0].upper()}{fault.help[1:]}.")
+        ordered.add_argument("home", help="such as home1")
+        if fault.unit:
+            ordered.add_argument("amount", type=float, metavar=fault.unit.upper(), help="0 takes it away again")
+        ordered.set_defaults(run=_order, verb=verb, amount=None)
     arguments = parser.parse_args(argv)
     try:
         return arguments.run(arguments)
@@ -87,7 +122,7 @@ def _welcome(net: Premises, arguments: argparse.Namespace) -> str:
 
 
 def _ls(arguments: argparse.Namespace) -> int:
-    for name in sorted(_hosts(arguments.name)):
+    for name in sorted(_ask(arguments.name, {})):
         print(f"{name:16} {'  '.join(_addresses(name))}")
     return 0
 
@@ -132,8 +167,14 @@ def _become(pid: int, words: list[str]) -> int:
     os.execvpe(argv[0], argv, ENVIRONMENT | path | manager)
 
 
+def _order(arguments: argparse.Namespace) -> int:
+    request = {"verb": arguments.verb, "home": arguments.home, "amount": arguments.amount}
+    _ask(arguments.name, request)
+    return 0
+
+
 def _pid(arguments: argparse.Namespace) -> int:
-    hosts = _hosts(arguments.name)
+    hosts = _ask(arguments.name, {})
     if arguments.host not in hosts:
         raise ValueError(f"there is no host {arguments.host}; there are {', '.join(sorted(hosts))}")
     return hosts[arguments.host]
@@ -157,13 +198,31 @@ def _listen(name: str) -> socket.socket:
 def _answer(listener: socket.socket, net: Premises) -> None:
     while True:
         link, _ = listener.accept()
-        with link:
+        with link, contextlib.suppress(OSError):  # who asked may have gone
             _, uid, _ = _CREDENTIALS.unpack(link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
             if uid in (0, os.geteuid()):
-                link.sendall(json.dumps({name: host.pid for name, host in net.hosts.items()}).encode())
+                with link.makefile() as words:
+                    link.sendall(json.dumps(_done(net, json.loads(words.readline()))).encode())
 
 
-def _hosts(name: str) -> dict[str, int]:
+def _done(net: Premises, request: dict) -> dict:
+    """Do what one request says: the pids of all hosts, or why it was not done."""
+    try:
+        if verb := request.get("verb"):
+            homes = {home.name: home for home in net.homes}
+            if request["home"] not in homes:
+                raise ValueError(f"there is no {request['home']}; there are {', '.join(homes)}")
+            amount = [] if request["amount"] is None else [request["amount"]]
+            FAULTS[verb].do(homes[request["home"]], *amount)
+        return {"hosts": {name: host.pid for name, host in net.hosts.items()}}
+    except ValueError as error:
+        return {"wrong": str(error)}
+    except (IsdfError, OSError, subprocess.SubprocessError) as error:
+        return {"failed": str(error)}
+
+
+def _ask(name: str, request: dict) -> dict[str, int]:
+    """Have `up` do something; the pids of all hosts after it."""
     with socket.socket(socket.AF_UNIX) as link:
         try:
             link.connect(_address(name))
@@ -171,8 +230,14 @@ def _hosts(name: str) -> dict[str, int]:
             raise UnavailableError(
                 f"no premises of the name {name} are up; start them with: isdf-premises up"
             ) from None
+        link.sendall(json.dumps(request).encode() + b"\n")
         with link.makefile() as answer:
-            return json.loads(answer.read())
+            said = json.loads(answer.read())
+    if "wrong" in said:
+        raise ValueError(said["wrong"])
+    if "failed" in said:
+        raise FailedError(said["failed"])
+    return said["hosts"]
 
 
 if __name__ == "__main__":

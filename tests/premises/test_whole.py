@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import isdf
 from premises import privilege
 from premises.host import FILES, Host, wait_until
 from premises.namespaces import Namespaces
@@ -43,6 +45,14 @@ with Premises(homes=2) as net:
     print(home.client(1).reaches("icmp:192.0.2.10")["icmp:192.0.2.10"])
     print(home.router.ubus("call", "service", "list")["ubus"]["instances"]["instance1"]["running"])
 """
+# What the command refuses, and what it says.
+WRONG = {
+    "loss home9 1": "there is no home9; there are home1",
+    "loss home1 101": "loss of 101 % is not 0 to 100",
+    "delay home1 -1": "delay of -1 ms is not 0 to 60000",
+    "delay home1 long": "invalid float value",
+    "reboot": "required: home",
+}
 
 
 def traces():
@@ -110,6 +120,8 @@ def test_the_command_builds_lists_and_enters_hosts():
     def run(*words):
         return subprocess.run([*command, *words], capture_output=True, text=True, check=False)
 
+    assert run("--version").stdout == f"isdf-premises {isdf.__version__}\n"
+    assert all(f"    {verb} " in run("--help").stdout for verb in ("loss", "delay", "unplug", "plug", "reboot"))
     assert "isdf-premises up" in run("ls").stderr
     with _ended(subprocess.Popen([*command, "up", "--homes", "1"], stdout=subprocess.PIPE, text=True)) as up:
         while "Ctrl-C" not in (up.stdout.readline() or "Ctrl-C"):
@@ -121,6 +133,27 @@ def test_the_command_builds_lists_and_enters_hosts():
         assert (wrong.returncode, "there is no host home9.router" in wrong.stderr) == (2, True)
         assert run("exec", "edge", "--", "sh", "-c", "exit 7").returncode == 7
         assert "up already" in run("up").stderr
+        reached = ["exec", "home1.client1", "--", "ping", "-nqc1", "-W1", "192.0.2.10"]
+        assert run(*reached).returncode == 0
+        assert run("loss", "home1", "100").returncode == 0
+        assert run(*reached).returncode == 1
+        assert run("loss", "home1", "0").returncode == 0
+        assert run("delay", "home1", "40").returncode == 0
+        wait_until(lambda: run(*reached).returncode == 0, 10, "a ping that passes")  # the neighbour had been given up
+        assert float(re.search(r"= ([\d.]+)/", run(*reached).stdout)[1]) >= 80
+        assert run("delay", "home1", "0").returncode == 0
+        assert run("unplug", "home1").returncode == 0
+        carrier = ["exec", "home1.router", "--", "cat", "/sys/class/net/wan/carrier"]
+        assert run(*carrier).stdout == "0\n"
+        assert run("plug", "home1").returncode == 0
+        wait_until(lambda: run(*carrier).stdout == "1\n", 5, "the line")
+        memory = ["exec", "home1.router", "--", "sh", "-c"]
+        assert run(*memory, ": > /tmp/there; : > /etc/there").returncode == 0
+        assert run("reboot", "home1").returncode == 0
+        assert run(*memory, "ls -d /tmp/there /etc/there").stdout == "/etc/there\n"
+        for words, sentence in WRONG.items():
+            wrong = run(*words.split())
+            assert (wrong.returncode, sentence in wrong.stderr) == (2, True), wrong.stderr
     assert up.returncode == 0
     assert run("ls").returncode == 1
 

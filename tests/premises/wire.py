@@ -35,7 +35,7 @@ class Wire:
     def lose(self, home: str, percent: float) -> None:
         """Lose `percent` of the frames of a home's line, 0 to 100, in each direction."""
         if not 0 <= percent <= 100:
-            raise ValueError(f"loss of {percent} % is not 0 to 100")
+            raise ValueError(f"loss of {percent:g} % is not 0 to 100")
         self._loss[home] = percent
         self._apply()
         self._relay(home)
@@ -43,7 +43,7 @@ class Wire:
     def delay(self, home: str, milliseconds: float) -> None:
         """Keep each frame of a home's line for that long, in each direction; 0 takes the process away again."""
         if not 0 <= milliseconds <= 60_000:
-            raise ValueError(f"delay of {milliseconds} ms is not 0 to 60000")
+            raise ValueError(f"delay of {milliseconds:g} ms is not 0 to 60000")
         self._delay[home] = milliseconds
         self._relay(home)
         self._apply()
