@@ -13,6 +13,7 @@ from isdf.process import Process
 
 log = Log(__name__)
 TIMEOUT = 10.0  # seconds for one operation; on a 400 MHz MIPS the start alone takes two
+TABLE_TIMEOUT = 60.0  # seconds for the operations on a whole table, which may have thousands of elements
 _TRIES = 3
 _MERCY, _LOOK = 1.0, 0.005  # seconds for a worker to see that it is not wanted any more; between looks
 
@@ -56,15 +57,16 @@ class LinkWorker:
         A worker that dies in the middle is replaced and asked again, because each operation says what should be.
         """
         request = json.dumps({"op": op, **args}).encode() + b"\n"
+        timeout = TABLE_TIMEOUT if op in ("run", "read") else self._timeout
         for _ in range(_TRIES):
             self.warm()
             try:
-                self._socket.settimeout(self._timeout)
+                self._socket.settimeout(timeout)
                 self._socket.sendall(request)
-                line = self._line()
+                line = self._line(timeout)
             except TimeoutError:
                 self._kill()
-                raise KernelError(f"the link worker did not answer in {self._timeout:g} s; it was killed") from None
+                raise KernelError(f"the link worker did not answer in {timeout:g} s; it was killed") from None
             except OSError as error:
                 log.warning("the link worker is gone (%s); starting it again", error)
                 self.close()
@@ -95,8 +97,8 @@ class LinkWorker:
             self._process.kill()
         self.close()
 
-    def _line(self) -> bytes:
-        deadline = time.monotonic() + self._timeout
+    def _line(self, timeout: float) -> bytes:
+        deadline = time.monotonic() + timeout
         pieces: list[bytes] = []
         while not pieces or not pieces[-1].endswith(b"\n"):
             self._socket.settimeout(max(0.001, deadline - time.monotonic()))
