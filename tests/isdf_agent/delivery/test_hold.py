@@ -177,7 +177,7 @@ def test_a_full_flash_leaves_it_running_rather_than_forgetting_it(router, monkey
 
     results = []
     with monkeypatch.context() as patch:
-        patch.setattr("isdf_agent.delivery.journal.os.fsync", full)
+        patch.setattr("isdf_agent.delivery.flash.os.fsync", full)
         router.rollout.hold("tv", results.append)
     assert results == ["the router's flash could not be written: No space left on device"]
     assert router.told()["tv"] == ("1.0.0", "running", None)

@@ -40,7 +40,7 @@ class Tracer:
         for name in ("open", "fsync", "replace", "unlink"):
             real = getattr(os, name)
             monkeypatch.setattr(
-                f"isdf_agent.delivery.journal.os.{name}",
+                f"isdf_agent.delivery.flash.os.{name}",
                 lambda *args, real=real: steps.do(lambda: real(*args)),
             )
 

@@ -18,7 +18,7 @@ class Posts:
 
     def ended(self, status):
         end, self.end = self.end, None
-        end(status)
+        end(status, "the reason")
 
 
 def report(serial, *starting):

@@ -125,7 +125,7 @@ def test_a_full_flash_changes_nothing_that_runs(router, operator, monkeypatch, f
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"isdf_agent.delivery.journal.os.{fault}", full)
+        patch.setattr(f"isdf_agent.delivery.flash.os.{fault}", full)
         router.pull()
     assert router.log == []
     version, state, error = router.told()["tv"]

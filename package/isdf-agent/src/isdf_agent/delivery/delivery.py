@@ -6,6 +6,7 @@ carries it out and keeps it in the `journal`, `reporter` tells the manager.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
@@ -21,10 +22,11 @@ from .children import Children, outcome
 from .clock import Clock
 from .identity import Identities, Identity
 from .installer import Opkg
+from .joining import lock
 from .journal import Journal, Received
 from .ports import Installer, Services
 from .push import PushSocket
-from .reporter import Reporter
+from .reporter import Post, Reporter
 from .rollout import Rollout
 from .schedule import Schedule
 
@@ -49,7 +51,7 @@ class Delivery:
     def __init__(
         self, loop: Loop, config: Config, paths: Paths, identity: Identity, services: Services, *,
         tools: Tools | None = None, installer: Installer | None = None, clock: Clock | None = None, version: str = "",
-        fetch: Fetch | None = None, post: Callable[[dict, Callable[[int], None]], None] | None = None,
+        fetch: Fetch | None = None, post: Post | None = None,
     ) -> None:  # fmt: skip
         self._loop, self._config, self._paths, self._tools = loop, config, paths, tools or Tools()
         self._identity, self._identities = identity, Identities(paths.flash)
@@ -239,8 +241,14 @@ class Delivery:
 
     def _keep_keys(self, path: Path) -> None:
         try:
-            if self._identities.keep_keys(self._identity, path.read_bytes()):
-                log.info("the manager has new keys")
+            held = lock(self._paths, wait=False)
+            try:
+                if self._identities.keep_keys(self._identity, path.read_bytes()):
+                    log.info("the manager has new keys")
+            finally:
+                os.close(held)
+        except BlockingIOError:
+            log.info("this router is being enrolled; the next pull fetches the manager's new keys again")
         except OSError as error:
             log.error("the manager's new keys are not kept, so the next pull fetches them again: %s", error)
 
@@ -285,8 +293,11 @@ class Delivery:
 
         self._children.spawn("pull", parameters, ended)
 
-    def _spawn_report(self, report: dict, done: Callable[[int], None]) -> None:
-        self._children.spawn("report", self._about() | {"report": report}, lambda status, output: done(status))
+    def _spawn_report(self, report: dict, done: Callable[[int, str], None]) -> None:
+        def ended(status: int, output: bytes) -> None:
+            done(status, output.decode(errors="replace").strip() or f"its process ended with status {status}")
+
+        self._children.spawn("report", self._about() | {"report": report}, ended)
 
 
 def _failed(sentence: str) -> dict:

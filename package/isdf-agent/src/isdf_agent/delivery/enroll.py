@@ -19,8 +19,7 @@ import tempfile
 
 from isdf.errors import ConflictError, FailedError, FormatError, IsdfError, NotPermittedError
 from isdf.formats import claim as claims
-from isdf.formats.keys import Keys, parse
-from isdf.formats.usign import split_embedded
+from isdf.formats import keys as statements
 from isdf.model import parse_name
 from isdf.path import Path
 
@@ -80,10 +79,10 @@ def _answer(body: bytes) -> dict:
     return {"device": device, "line": line}
 
 
-def _last(path: str) -> Keys | None:
+def _last(path: str) -> statements.Keys | None:
     data = flash.read(path)
     try:
-        return parse(split_embedded(data)[1]) if data else None
+        return statements.read(data) if data else None
     except FormatError:
         return None  # damaged: the claim code alone decides
 

@@ -18,8 +18,7 @@ from collections import namedtuple
 
 from isdf.errors import FormatError
 from isdf.formats import claim as claims
-from isdf.formats.keys import Keys, parse
-from isdf.formats.usign import split_embedded
+from isdf.formats import keys as statements
 from isdf.log import Log
 from isdf.path import Path
 
@@ -59,14 +58,14 @@ class Identities:
             folder / name for name in ("identity.json", "keys", "enrolment.json")
         )
 
-    def load(self) -> tuple[Identity, Keys] | None:
+    def load(self) -> tuple[Identity, statements.Keys] | None:
         """The identity in force with its keys, None where there is none; first ends an enrolment that was answered."""
         self._finish()
         identity, data = self._in_force(), flash.read(self._keys)
         if identity is None or data is None:
             return None
         try:
-            return identity, parse(split_embedded(data)[1])
+            return identity, statements.read(data)
         except FormatError as error:
             log.error("%s is damaged (%s); this router must be enrolled again", self._keys, error)
             return None

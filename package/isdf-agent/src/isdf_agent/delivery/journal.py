@@ -13,7 +13,6 @@ it. Every step of that may be repeated, and the packages that it needs are in `p
 from __future__ import annotations
 
 import json
-import os
 
 from isdf.digest import sha256
 from isdf.errors import FormatError
@@ -22,6 +21,8 @@ from isdf.formats.usign import Signature, split_embedded
 from isdf.log import Log
 from isdf.path import Path
 from isdf.value import dataclass, field
+
+from . import flash
 
 log = Log(__name__)
 
@@ -42,25 +43,20 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """An assignment and the bytes in which it came."""
+    """An assignment and the bytes in which it came; `digest` is the SHA-256 of these without their signature (between
+    quotation marks its ETag), `signer` the fingerprint (hex) of the key that signed it."""
 
     data: bytes
     assignment: wire.Assignment
+    digest: str
+    signer: str
 
     @classmethod
     def parse(cls, data: bytes) -> Received:
         """Of bytes that were verified when they came; `FormatError` where they are damaged."""
-        return cls(data, wire.parse(split_embedded(data)[1]))
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the assignment without its signature; between quotation marks it is its ETag."""
-        return sha256(split_embedded(self.data)[1]).hexdigest()
-
-    @property
-    def signer(self) -> str:
-        """The fingerprint (hex) of the key that signed it."""
-        return Signature.parse(split_embedded(self.data)[0]).fingerprint.hex()
+        signature, payload = split_embedded(data)
+        signer = Signature.parse(signature).fingerprint.hex()
+        return cls(data, wire.parse(payload), sha256(payload).hexdigest(), signer)
 
 
 @dataclass(slots=True)
@@ -108,7 +104,7 @@ class Journal:
 
     def assignment(self) -> Received | None:
         """The assignment in force; a pull brings another where it is damaged."""
-        data = self._read("assignment")
+        data = flash.read(self._folder / "assignment")
         try:
             return Received.parse(data) if data else None
         except FormatError as error:
@@ -116,7 +112,7 @@ class Journal:
             return None
 
     def state(self) -> State:
-        data = self._read("running.json")
+        data = flash.read(self._folder / "running.json")
         try:
             document = json.loads(data) if data else {}
             state = State(**{str(name): dict(values) for name, values in document.items()})
@@ -128,7 +124,7 @@ class Journal:
         return state
 
     def passes(self) -> dict[str, float]:
-        data = self._read("passes.json")
+        data = flash.read(self._folder / "passes.json")
         try:
             return {str(key): float(left) for key, left in json.loads(data).items()} if data else {}
         except (ValueError, TypeError, AttributeError) as error:
@@ -151,42 +147,12 @@ class Journal:
     def _path(self, entry: wire.Entry) -> Path:
         return self._packages / f"{entry.package}_{entry.sha256}.ipk"
 
-    def _read(self, name: str) -> bytes | None:
-        try:
-            return (self._folder / name).read_bytes()
-        except FileNotFoundError:
-            return None
-
     def _write(self, path: Path, data: bytes) -> None:
-        if path.is_file() and path.read_bytes() == data:
-            return
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        beside = path.with_name(path.name + ".new")
-        try:
-            with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, path)
-        except OSError:
-            beside.unlink(missing_ok=True)  # a full flash must not stay full of halves
-            raise
-        self._sync(path.parent)
-        self.writes, self.written = self.writes + 1, self.written + len(data)
+        if flash.replace(path, data):
+            self.writes, self.written = self.writes + 1, self.written + len(data)
 
     def _remove(self, path: Path) -> None:
-        if path.exists():
-            path.unlink()
-            self._sync(path.parent)
-            self.writes += 1
-
-    @staticmethod
-    def _sync(folder: Path) -> None:
-        fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        self.writes += flash.remove(path)
 
 
 def identity(entry: wire.Entry) -> str:

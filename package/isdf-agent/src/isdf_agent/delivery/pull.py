@@ -20,8 +20,8 @@ from urllib.parse import quote
 
 from isdf.errors import FailedError, IsdfError, UnavailableError
 from isdf.formats import assignment as wire
-from isdf.formats.keys import parse
-from isdf.formats.usign import PublicKey, Signature, split_embedded
+from isdf.formats import keys as statements
+from isdf.formats.usign import PublicKey, Signature
 from isdf.path import Path
 from isdf.value import dataclass, field
 
@@ -85,7 +85,7 @@ def main() -> int:
 def _pull(pull: Pull, timeline: dict[str, int], result: dict) -> None:
     folder = _made(Path(pull.folder))
     usign = Usign(pull.usign, folder)
-    trusted_keys = TrustedKeys(usign, keys=parse(split_embedded(Path(pull.keys).read_bytes())[1]))
+    trusted_keys = TrustedKeys(usign, keys=statements.read(Path(pull.keys).read_bytes()))
 
     def newer(statement: bytes) -> None:
         (folder / "keys").write_bytes(statement)

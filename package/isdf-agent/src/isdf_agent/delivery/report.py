@@ -1,6 +1,6 @@
 """One report to the manager, as a process of its own: `python3 -m isdf_agent.delivery.report`, JSON on stdin.
 
-Exit status 0: delivered; 1: try again later; 2: the manager will never take this one.
+Exit status 0: delivered; 1: try again later; 2: the manager will never take this one. stdout says why not.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import sys
 from urllib.parse import quote
 
 from isdf.errors import IsdfError
-from isdf.formats.keys import parse
-from isdf.formats.usign import split_embedded
+from isdf.formats import keys as statements
 from isdf.path import Path
 
 from .connection import Connection
@@ -22,7 +21,7 @@ def main() -> int:
     told = json.load(sys.stdin)
     body = json.dumps(told["report"]).encode()
     try:
-        keys = parse(split_embedded(Path(told["keys"]).read_bytes())[1])
+        keys = statements.read(Path(told["keys"]).read_bytes())
         with (
             deadline(told["deadline"], "the report"),
             Connection(told["manager"], keys.authority, insecure=told["insecure"]) as connection,
@@ -32,7 +31,7 @@ def main() -> int:
                 body=body, headers={"Content-Type": "application/json"},
             )  # fmt: skip
     except (IsdfError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(error)
         return 2 if isinstance(error, RefusedByManagerError) else 1
     return 0
 

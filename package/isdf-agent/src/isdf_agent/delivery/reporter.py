@@ -15,8 +15,8 @@ from .spread import doubled, uniform
 
 log = Log(__name__)
 
-Post = Callable[[dict, Callable[[int], None]], None]
-"""Sends a report, and calls back with 0 (delivered), 1 (try again later) or 2 (never try this one again)."""
+Post = Callable[[dict, Callable[[int, str], None]], None]
+"""Sends a report, and calls back with 0 (delivered), 1 (try again later) or 2 (never try this one again), and why."""
 
 
 class Reporter:
@@ -58,12 +58,12 @@ class Reporter:
         report, self._newest, self._busy = self._newest, None, True
         self._told = _starting(report)
 
-        def ended(status: int) -> None:
+        def ended(status: int, why: str) -> None:
             self._busy = False
             self._failures = 0 if status == 0 else self._failures + 1
-            if status == 2:
-                log.error("the manager refused the report of serial %s", report.get("serial"))
-            elif status != 0:
+            if status:
+                log.error("the report of serial %s is not delivered: %s", report.get("serial"), why)
+            if status not in (0, 2):
                 self._newest = self._newest or report
                 spread = doubled(self.FIRST_RETRY, self._failures, self.LAST_RETRY)
                 self._timer = self._loop.after(spread * self._uniform(0.5, 1.5), self._begin)

@@ -52,6 +52,11 @@ def dump(keys: Keys) -> bytes:
     return statement.dump({"type": TYPE, "format": FORMAT} | {n: getattr(keys, n) for n in _FIELDS}, MAX_SIZE)
 
 
+def read(data: bytes) -> Keys:
+    """The statement behind its signature in `data`, which was verified when it came; `FormatError` where damaged."""
+    return parse(usign.split_embedded(data)[1])
+
+
 def parse(data: bytes) -> Keys:
     """The statement that `data` is; `FormatError` for anything that `dump` would not have written."""
     document = statement.load(data, TYPE, FORMAT, MAX_SIZE)

@@ -1,13 +1,15 @@
-"""What follows of a pull's end: when an event of an interface is a pull, and that no pull is the last one."""
+"""What follows of a pull's end: new keys, when an event of an interface is a pull, and that no pull is the last one."""
+
+import os
 
 import pytest
 from fakes import FakeLoop, FakeServices
-from simulator import DEVICE_KEY
 
 from isdf_agent.config import Config, Paths
 from isdf_agent.delivery import way
 from isdf_agent.delivery.delivery import Delivery
-from isdf_agent.delivery.identity import Identity
+from isdf_agent.delivery.identity import Identities
+from isdf_agent.delivery.joining import lock
 
 URL = "https://manager.example"
 MANAGER = "203.0.113.1"
@@ -18,7 +20,12 @@ UNAVAILABLE = {"type": "unavailable", "detail": "the manager does not answer"}
 class Router:
     """A delivery whose pulls end as a test says; `reasons` has why each began, `ways` its own addresses."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, operator):
+        self.paths = Paths(folder)
+        self.identities = Identities(self.paths.flash)
+        identity = self.identities.complete(
+            self.identities.begin(URL, operator.claim()), "home1", None, operator.keys()
+        )
         self.loop, self.reasons, self.told, self.ended = FakeLoop(), [], [], None
         self.ways = {way.WORLD[0]: OURS, MANAGER: OURS}
         config = Config(
@@ -26,9 +33,8 @@ class Router:
             dataplane="memory", mark_mask=0xFF000000, line=None, wan="wan", lan=("br-lan",),
         )  # fmt: skip
         self.delivery = Delivery(
-            self.loop, config, Paths(folder), Identity(URL, "", None, False, DEVICE_KEY, "home1", None),
-            FakeServices(), fetch=self.fetch, post=lambda *_: None,
-        )  # fmt: skip
+            self.loop, config, self.paths, identity, FakeServices(), fetch=self.fetch, post=lambda *_: None
+        )
         self.delivery.on_pull_started = self.reasons.append
 
     def fetch(self, told, done):
@@ -52,8 +58,8 @@ class Router:
 
 
 @pytest.fixture
-def router(tmp_path, monkeypatch):
-    router = Router(tmp_path)
+def router(tmp_path, monkeypatch, operator):
+    router = Router(tmp_path, operator)
     monkeypatch.setattr(way, "ours", lambda other: router.ways.get(other))
     return router
 
@@ -114,10 +120,22 @@ def test_only_where_a_pull_was_served_the_next_one_asks_before_the_name_is_looke
 
 @pytest.mark.parametrize(
     "result",
-    [{"status": "unchanged"}, {"status": "fetched"}, {"status": "fetched", "assignment": "/"}, {"time": "late"}],
+    [{"status": "unchanged"}, {"status": "fetched"}, {"status": "fetched", "assignment": "/"}, {"keys": 5}],
     ids=str,
 )
 def test_whatever_a_pull_ends_with_another_one_follows(router, result):
     router.pull(**result)
     router.loop.advance(2 * 15)
     assert router.reasons == ["asked", "interval"]
+
+
+@pytest.mark.parametrize("enrolling", [False, True])
+def test_new_keys_are_kept_unless_somebody_enrols_this_router_just_now(router, operator, tmp_path, enrolling):
+    (tmp_path / "newer").write_bytes(operator.keys(version=operator.keys_version + 1))
+    held = lock(router.paths, wait=False) if enrolling else None
+    router.pull(keys=str(tmp_path / "newer"))
+    assert router.identities.load()[1].version == operator.keys_version + (not enrolling)
+    if held:
+        os.close(held)
+        router.pull(keys=str(tmp_path / "newer"))
+        assert router.identities.load()[1].version == operator.keys_version + 1
