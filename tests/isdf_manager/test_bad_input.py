@@ -215,7 +215,9 @@ def test_a_home_that_is_none_or_is_one_already(manager, tmp_path):
         ("provision: {lane: {command: x, timeout: 0}}", "provision.lane.timeout is 0"),
         ("trusted_proxies: [nobody]", "trusted_proxies has 'nobody'"),
         ("threads: many", "threads is 'many'"),
-        ("a: [", "is not YAML"),
+        ("a: [", "is not YAML in line 1"),
+        ("provision: {lane: {command: x}}\nprovision: {film: {command: x}}", "key 'provision' is there twice"),
+        ("provision: {lane: {command: x}, lane: {command: y}}", "key 'lane' is there twice"),
         ("- a", "is not a table"),
     ],
 )

@@ -19,7 +19,7 @@ import yaml
 
 from isdf.errors import InvalidError
 
-from . import rotation, signing
+from . import plain_yaml, rotation, signing
 from .authority import Authority
 from .keyring import Keyring
 from .provision import Hook, parse_hooks
@@ -124,12 +124,7 @@ def parse_config(text: str, environment: dict, folder: Path) -> Config:
 
     Paths of hooks and of `tls` are relative to `folder`. `InvalidError` names the key at fault.
     """
-    try:
-        values = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise InvalidError(f"is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise InvalidError("is not a table of keys and values")
+    values = plain_yaml.load(text)
     if unknown := sorted(map(str, set(values) - KEYS)):
         raise InvalidError(f"has the unknown key '{unknown[0]}'; known are {', '.join(sorted(KEYS))}")
     for key in ("url", "database"):

@@ -9,12 +9,10 @@ import json
 import re
 from pathlib import Path
 
-import yaml
-
 from isdf.errors import InvalidError
 from isdf.model import parse_service
 
-from . import schema
+from . import plain_yaml, schema
 
 VERSION = r"^[0-9]+(\.[0-9]+){0,3}(_(alpha|beta|pre|rc)[0-9]*)?$"  # what opkg and apk both sort
 _COUNT = {"type": "integer", "minimum": 1, "maximum": 100000}
@@ -65,34 +63,9 @@ SCHEMA = {
 }
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without a key twice in one table: the first would be lost without a word."""
-
-    def construct_mapping(self, node, deep=False):
-        seen = set()
-        for key, _ in node.value:
-            name = self.construct_object(key, deep=True)
-            if not isinstance(name, str):
-                raise yaml.constructor.ConstructorError(None, None, f"key {name!r} is not text", key.start_mark)
-            if name in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key '{name}' is there twice", key.start_mark)
-            seen.add(name)
-        return super().construct_mapping(node, deep)
-
-
 def parse(text: str) -> dict:
     """The manifest in `text`; `InvalidError` says which key is wrong and what it takes."""
-    try:
-        manifest = yaml.load(text, _Loader)
-        json.dumps(manifest, allow_nan=False)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        raise InvalidError(f"is not YAML{where}: {getattr(error, 'problem', None) or error}") from None
-    except (TypeError, ValueError):
-        raise InvalidError("has a value that JSON cannot hold (a date? put it into quotes)") from None
-    if not isinstance(manifest, dict):
-        raise InvalidError("is not a table of keys and values")
+    manifest = plain_yaml.load(text)
     if isinstance(manifest.get("version"), int | float):
         raise InvalidError(f"'version' is the number {manifest['version']}; put it into quotes: \"1.0.0\"")
     schema.check(manifest, SCHEMA, "it")
