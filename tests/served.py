@@ -65,10 +65,14 @@ class Served:
         return Http(self.url, self.authority)
 
     def start(self) -> None:
+        self.begin()
+        wait_for(self.answers)
+
+    def begin(self) -> None:
+        """Start `serve`, and do not wait until it answers."""
         words = [*COMMAND, "--home", self.home, "serve", "--listen", f"[::]:{self.port}"]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
-        wait_for(self.answers)
 
     def answers(self) -> bool:
         try:

@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -83,9 +84,9 @@ class Manager:
     def home(self) -> Home:
         return Home(self.path)
 
-    def client(self, uptime: float = 0) -> Client:
+    def client(self, clock=time.time, uptime: float = 2) -> Client:
         """A new application; `uptime` is for how many seconds it runs."""
-        application = app.Application(self.home, self.home.config(), accesslog.AccessLog(self.log))
+        application = app.Application(self.home, self.home.config(), accesslog.AccessLog(self.log), clock)
         application._authentication._begun -= uptime
         self.applications.append(application)
 

@@ -7,6 +7,7 @@ import json
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -142,20 +143,67 @@ def test_a_request_is_taken_once(router):
     assert router.request("GET", path(router), time=now, nonce="m" * 16).status_code == 200
 
 
-def test_no_request_is_taken_again_by_the_next_process(router, manager):
-    now = int(time.time())
-    assert router.request("GET", path(router), time=now, nonce="n" * 16).status_code == 200
-    while int(time.time()) == now:
-        time.sleep(0.01)  # until the second is over that a restart takes at the least
-    router.client = manager.client()
-    assert router.request("GET", path(router), time=now, nonce="n" * 16).json["type"] == "clock-skew"
-    assert router.request("GET", path(router)).status_code == 200
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that the test sets, and by which processes run."""
+    made = SimpleNamespace(now=1_790_000_000.0, running=0.0)
+    monkeypatch.setattr(authentication, "time", SimpleNamespace(monotonic=lambda: made.running))
+    return made
 
 
-def test_a_time_may_be_old_but_hardly_ahead(router, manager):
-    router.client = manager.client(uptime=1000)
-    for off, answer in ((-301, 401), (-299, 200), (0, 200), (1, 200), (4, 401)):
-        assert router.request("GET", path(router), time=int(time.time()) + off).status_code == answer
+def asks(router, stamp, nonce="n" * 16):
+    answer = router.request("GET", path(router), time=int(stamp), nonce=nonce)
+    return answer.json["type"] if answer.status_code == 401 else answer.status_code
+
+
+@pytest.mark.parametrize("second", [0.0, 0.5, 0.7, 0.75, 0.8, 0.99])
+def test_no_request_is_taken_again_by_the_next_process(router, manager, clock, second):
+    """Not even one that was taken just before it began, from a router whose clock is ahead by what is allowed."""
+    clock.now += second
+    router.client = manager.client(lambda: clock.now, uptime=1000)
+    before = [clock.now - 1, clock.now, clock.now + 0.25]
+    for number, stamp in enumerate(before):
+        assert asks(router, stamp, f"nonce-{number:03}") == 200
+    router.client = manager.client(lambda: clock.now, uptime=0)
+    application = manager.applications[-1]
+    pause = application.pause()
+    assert 0.25 <= pause <= 1.25
+    for step in (0, pause, 1):
+        clock.now += step
+        clock.running += step
+        for number, stamp in enumerate(before):
+            assert asks(router, stamp, f"nonce-{number:03}") == "clock-skew"
+    assert application.pause() == 0
+    assert asks(router, clock.now) == 200
+
+
+def test_who_asks_after_the_pause_is_taken(router, manager, clock):
+    clock.now += 0.6
+    router.client = manager.client(lambda: clock.now, uptime=0)
+    pause = manager.applications[-1].pause()
+    assert asks(router, clock.now) == "clock-skew"
+    clock.now += pause
+    clock.running += pause
+    assert asks(router, clock.now) == 200
+
+
+@pytest.mark.parametrize("change", [3600, -3600])
+def test_a_clock_that_is_set_keeps_nobody_waiting(router, manager, clock, change):
+    router.client = manager.client(lambda: clock.now, uptime=0)
+    clock.now += change
+    assert manager.applications[-1].pause() <= 1.25
+    clock.now += 1.25
+    clock.running += 1.25
+    assert asks(router, clock.now) == 200
+
+
+@pytest.mark.parametrize(
+    ("second", "off", "answer"),
+    [(0, -301, "clock-skew"), (0, -299, 200), (0, 0, 200), (0.7, 1, "clock-skew"), (0.8, 1, 200), (0, 4, "clock-skew")],
+)
+def test_a_time_may_be_old_but_hardly_ahead(router, manager, clock, second, off, answer):
+    router.client = manager.client(lambda: clock.now + second, uptime=1000)
+    assert asks(router, clock.now + off) == answer
 
 
 def test_a_clock_that_is_wrong_is_told_to_who_can_sign_alone(router):

@@ -187,8 +187,97 @@ def test_a_port_is_had_once(served):
         served("serve", "--listen", f"[::1]:{served.port}")
 
 
-def test_a_new_authority_needs_no_restart(served, router):
+def test_who_comes_before_it_answers_waits_and_does_not_keep_it_from_ending(served):
+    served.stop()
+    served.begin()
+    wait_for(lambda: reaches(served))
+    served.process.send_signal(signal.SIGTERM)
+    assert served.process.wait(5) in (0, -signal.SIGTERM)  # the latter as long as it has nothing to end with care
+    served.begin()
+    wait_for(lambda: reaches(served))
+    assert served.answers()
+
+
+def reaches(served) -> bool:
+    try:
+        socket.create_connection(("::1", served.port), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+class Visitor:
+    """A client that is at some point of its first request, and comes to the end of it later."""
+
+    REQUEST = b"GET /health HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n"
+
+    def __init__(self, served, context, steps: int) -> None:
+        self._context, self._secured, self._sent = context, False, 0
+        self._socket = socket.create_connection(("::1", served.port), timeout=10)
+        if steps > 0:
+            self._secure()
+        if steps > 1:
+            self._send(20)
+
+    def finish(self) -> tuple[bytes, str]:
+        """The status of the answer to the rest of the request, and whose certificate the server has."""
+        if not self._secured:
+            self._secure()
+        with self._socket as connection:
+            self._send(len(self.REQUEST))
+            return connection.recv(4096).split(b" ")[1], connection.getpeercert()["issuer"][0][0][1]
+
+    def _secure(self) -> None:
+        with self._socket as connection:
+            self._socket = self._context.wrap_socket(connection, server_hostname="::1")
+        self._secured = True
+
+    def _send(self, end: int) -> None:
+        self._socket.sendall(self.REQUEST[self._sent : end])
+        self._sent = end
+
+
+class Visitors:
+    """Threads of clients that ask on connections of their own, one after the other, until the end."""
+
+    def __init__(self, served, context, number: int = 3) -> None:
+        self.seen: set[tuple[bytes, str]] = set()
+        self.failures: list[Exception] = []
+        self._served, self._context, self._end = served, context, threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(number)]
+
+    def _run(self) -> None:
+        while not self._end.is_set():
+            try:
+                self.seen.add(Visitor(self._served, self._context, 2).finish())
+            except OSError as error:
+                self.failures.append(error)
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._end.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def test_a_new_authority_needs_no_restart_and_costs_no_connection(served, router):
+    before = served.authority.read_text()
     served("keys", "rotate", "authority")
-    served("keys", "rotate", "authority", "--finish")
-    wait_for(served.answers)  # it is asked with the new authority alone
+    context = ssl.create_default_context(cadata=before)
+    context.load_verify_locations(served.home / "keys/authority.pem.next")
+    with Visitors(served, context) as visitors:
+        slow = [Visitor(served, context, steps) for steps in (0, 1, 2) for _ in range(5)]
+        wait_for(lambda: len(visitors.seen) == 1)
+        served("keys", "rotate", "authority", "--finish")
+        wait_for(lambda: len(visitors.seen) == 2)
+        assert {visitor.finish()[0] for visitor in slow} == {b"200"}
+        time.sleep(0.5)  # what connects meanwhile meets the new one alone
+    assert visitors.failures == []
+    assert {status for status, _ in visitors.seen} == {b"200"}
+    with pytest.raises(ssl.SSLCertVerificationError):
+        Visitor(served, ssl.create_default_context(cadata=before), 1)
     assert requests.get(f"{served.url}/health", timeout=5, verify=str(served.authority)).ok

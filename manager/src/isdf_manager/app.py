@@ -74,6 +74,10 @@ class Application:
         self.contacts.start()
         self.schedule.start()
 
+    def pause(self) -> float:
+        """Seconds until requests that are signed then are taken; a server lets nobody in before."""
+        return self._authentication.pause()
+
     def close(self) -> None:
         """After the last request."""
         self.schedule.stop()

@@ -4,14 +4,16 @@ A device that is not known and a signature that does not fit get the same answer
 learns names by asking. Only after the signature is good does the time matter: a router without a clock is told the
 manager's (`ClockError`) and may sign again.
 
-A request is taken once: its signature is remembered for as long as its time is good. So a request that is older than
-this process is not taken, for it may have been taken by the one before.
+A request is taken once: its signature is remembered for as long as its time is good. The process before may have taken
+what was signed up to `AHEAD` after this one began, so this one takes only what has a later time; `pause` says for how
+long a server waits before it asks clients in.
 """
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
+import math
 import secrets
 import threading
 import time
@@ -31,7 +33,7 @@ from .problems import BusyError
 from .publications import Served
 
 WINDOW = 300  # seconds that a request may be old
-AHEAD = 2  # and that its time may be ahead: less than a restart takes
+AHEAD = 0.25  # and that its time may be ahead; who is further ahead is told the time and signs again
 _NOBODY = secrets.token_bytes(32)
 _MOST = 1_000_000  # requests that are remembered; 556 a second make 170,000
 _MOST_KNOWN = 200_000
@@ -157,12 +159,23 @@ class Authentication:
         self._known.put(device, key)
         limits.take(self._limits.requests, device)
         now = self._clock()
-        life = min(WINDOW, time.monotonic() - self._begun)
-        if not int(now - life) <= int(stamp) <= now + AHEAD:
+        if not max(int(now - WINDOW), self._first(now)) <= int(stamp) <= now + AHEAD:
             raise ClockError(f"the request says {stamp}, here it is {int(now)}; sign it again with this time")
         if not self._taken.take(int(stamp), signature, now):
             raise UnauthorizedError("sign the request with the key of a device that this manager knows")
         return found
+
+    def pause(self) -> float:
+        """Seconds until a request that is signed then is taken: at most 1 + `AHEAD` from the beginning, later 0.0."""
+        now = self._clock()
+        return max(0.0, self._first(now) - now)
+
+    def _first(self, now: float) -> int:
+        """The first time (whole seconds) that no process before this one has taken.
+
+        How long this one runs is not told by the clock on the wall, which may be set meanwhile.
+        """
+        return math.floor(now - (time.monotonic() - self._begun) + AHEAD) + 1
 
     def learn(self, device: str, device_key: bytes) -> None:
         """`device` has just enrolled with this key."""
