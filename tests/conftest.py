@@ -1,13 +1,23 @@
 """For all tests: what they take from the environment, and that a property test may take its time."""
 
 import os
+from pathlib import Path
 
 from hypothesis import settings
 
-# Not everybody has the administrator's programs in his path; and who has this set meets no output that waits.
+# Not everybody has the administrator's programs in his path; and who has these set meets no output that
+# waits, and no program of ours that is compiled.
 os.environ["PATH"] += ":/usr/sbin:/sbin"
 os.environ.pop("PYTHONUNBUFFERED", None)
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # The machine may be busy with others.
 settings.register_profile("unhurried", deadline=None, database=None)
 settings.load_profile("unhurried")
+
+
+def pytest_ignore_collect(collection_path: Path, config) -> bool | None:
+    """What holds system tests alone is not read for the unit tests: that would take a third of their time."""
+    if config.option.markexpr != "not system" or collection_path.suffix != ".py":
+        return None
+    return "\npytestmark = pytest.mark.system\n" in collection_path.read_text() or None
