@@ -51,4 +51,5 @@ class Procd:
             elif "error" in reply:  # an agent that has just come does not know it yet
                 self._bus.later(0.1, lambda: self._ask(name, instance))
 
-        self._bus.call_async("isdf.service", "config", {"service": name, **after}, configured, timeout=None)
+        told = {"service": name, "version": instance["env"]["ISDF_VERSION"], **after}
+        self._bus.call_async("isdf.service", "config", told, configured, timeout=None)

@@ -1,4 +1,4 @@
-"""Members that follow a host, asked for on ubus: the answer waits for the name servers, and tells what they said."""
+"""The agent's objects as root calls them: members that follow a host, and what a service is configured with."""
 
 from types import SimpleNamespace
 
@@ -88,3 +88,21 @@ def test_a_host_that_does_not_exist_is_an_error_and_no_member(until, policy, hos
     until(lambda: answers)
     assert answers[0]["error"]["type"] == "host-not-found"
     assert policy.hosts_wanted() == set()
+
+
+@pytest.mark.parametrize(("version", "asked"), [(None, []), ("1.0.0", [("tv", 1, "1.0.0")])])
+def test_root_reads_a_configuration_and_asks_for_one_only_as_a_process_of_a_version(
+    own_bus, connect, until, policy, hosts, version, asked
+):
+    questions, answers = [], []
+
+    def config(name, after, reply, version):
+        questions.append((name, after, version))
+        reply({"revision": 2})
+
+    supervisor = SimpleNamespace(current=lambda name: {"revision": 1}, config=config)
+    publish(connect(own_bus), SimpleNamespace(release=None, hold=None), supervisor, policy, hosts)
+    told = {"service": "tv", "after": 1} | ({"version": version} if version else {})
+    connect(own_bus).call_async("isdf.service", "config", told, lambda status, reply: answers.append(reply))
+    until(lambda: answers)
+    assert (questions, answers) == (asked, [{"revision": 2 if version else 1}])

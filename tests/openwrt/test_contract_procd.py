@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from isdf.formats.assignment import PREFIX
 from isdf_agent.bus import Procd
-from isdf_agent.services.instance import PREFIX, instance
+from isdf_agent.services.instance import instance
 
 pytestmark = pytest.mark.system
 NAME = f"{PREFIX}tv"

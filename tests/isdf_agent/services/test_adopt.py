@@ -5,7 +5,7 @@ import json
 import pytest
 from supervised import Router
 
-from isdf_agent.services.instance import PREFIX
+from isdf.formats.assignment import PREFIX
 
 
 def test_an_agent_that_comes_back_adopts_what_still_runs_and_disturbs_nothing(tmp_path):

@@ -5,8 +5,8 @@ import os
 import pytest
 from supervised import FakeProcd
 
+from isdf.formats.assignment import PREFIX
 from isdf.loop import Loop
-from isdf_agent.services.instance import PREFIX
 from isdf_agent.services.output import WORDS, LastWords, cut
 
 LINE = "Thu Nov 20 12:10:12 2025 daemon.err python3[{}]: {}\n"

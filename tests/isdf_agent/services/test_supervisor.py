@@ -4,7 +4,7 @@ import pytest
 from supervised import Router
 
 from isdf.errors import KernelError, NotFoundError, NotPermittedError, UnavailableError
-from isdf_agent.services.instance import PREFIX
+from isdf.formats.assignment import PREFIX
 
 
 def test_a_service_finds_our_modules_where_the_agent_does(router, monkeypatch):
@@ -265,3 +265,13 @@ def test_a_new_configuration_starts_a_service_that_had_failed(router):
     router.supervisor.ready("tv", router.replies[-1]["revision"])
     assert router.results == [None, None]
     assert router.supervisor.listing()["tv"]["state"] == "running"
+
+
+def test_who_looks_at_a_configuration_asks_nothing_in_the_services_name(router):
+    router.start_and_ready()
+    router.supervisor.config("tv", 1, router.replies.append)
+    before = list(router.owners.log)
+    assert router.supervisor.current("tv") == {"revision": 1, "config": {"rate": 1}}
+    assert router.owners.log == before
+    router.supervisor.reconfigure("tv", {"rate": 2}, router.results.append)
+    assert router.replies[-1]["revision"] == 2, "the service's own question has its answer"

@@ -37,7 +37,7 @@ from .monitor.hosts import HostFollower
 from .monitor.resolver import Resolver
 from .monitor.sources.dns_tap import Rules
 from .newcomer import Newcomer
-from .policy.grants import Grant
+from .policy.grants import LOCAL, Grant
 from .policy.ledger import FileLedger
 from .policy.policy import RETRY, Policy
 from .services.supervisor import Supervisor
@@ -114,7 +114,7 @@ class Agent:
 
         What belongs to none that is there (an agent before this one was ended in the middle) goes.
         """
-        for owner in self._policy.owners() - self._supervisor.versions().keys() - {buses.LOCAL}:
+        for owner in self._policy.owners() - self._supervisor.versions().keys() - {LOCAL}:
             self._policy.withdraw(owner)
         try:
             self._policy.settle()

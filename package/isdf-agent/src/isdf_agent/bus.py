@@ -12,18 +12,17 @@ import time
 from collections.abc import Callable
 
 from isdf.errors import FailedError, HostNotFoundError, InvalidError, IsdfError, NotPermittedError, UnavailableError
+from isdf.formats.assignment import PREFIX
 from isdf.log import Log
 from isdf.model import Flow
 from isdf.protocol import Protocol
 from isdf.ubus import Connection, Method, Request, Status, StatusError, Subscription, connect
 
+from .policy.grants import LOCAL
 from .policy.policy import Policy
-from .services.instance import PREFIX
 from .services.supervisor import Supervisor, parse_service_argument
 
 log = Log(__name__)
-
-LOCAL = "local"
 
 
 class Speaking(Protocol):
@@ -36,14 +35,8 @@ class Speaking(Protocol):
     def interface_changed(self) -> None: ...
 
 
-class Agent(Protocol):
-    """What `app` offers to the object `isdf`."""
-
-    def status(self) -> dict: ...
-
-    def pull(self) -> None: ...
-
-    def interface_changed(self) -> None: ...
+class Agent(Speaking, Protocol):
+    """What `app` offers to the bus."""
 
     def hold(self, service: str, done: Callable[[str | None], None]) -> None: ...
 
@@ -100,14 +93,17 @@ def _publish_service(bus: Connection, agent: Agent, supervisor: Supervisor) -> N
                 raise StatusError(Status.PERMISSION_DENIED)
             name = parse_service_argument(request.args.get("service"))
             request.defer()
-            operation(name, lambda error: request.reply({"error": _failed(error)} if error else {}))
+            operation(name, lambda error: request.reply({"error": FailedError(error).as_dict()} if error else {}))
 
         return handle
 
-    def config(request: Request) -> None:
-        name, after = _service_of(request), _revision(request, "after")
+    def config(request: Request) -> dict | None:
+        name, after, version = _service_of(request), _revision(request, "after"), request.args.get("version")
+        if request.user == "root" and version is None:  # a person who looks; the service's own question stays
+            return supervisor.current(name)
         request.defer()
-        supervisor.config(name, after, request.reply, request.args.get("version"))
+        supervisor.config(name, after, request.reply, version)
+        return None
 
     def ready(request: Request) -> dict:
         supervisor.ready(_service_of(request), _revision(request, "revision"))
@@ -218,7 +214,7 @@ def _end_all(bus: Connection, patience: float) -> None:
 
 
 def _service_of(request: Request) -> str:
-    """The calling service; root may name one (`{"service": ...}`), as a test of the hand does."""
+    """The calling service; root names one (`{"service": ...}`)."""
     owner = owner_of(request)
     return parse_service_argument(request.args.get("service")) if owner == LOCAL else owner
 
@@ -230,10 +226,6 @@ def _revision(request: Request, key: str) -> int | None:
     if value is not None and type(value) is not int:
         raise InvalidError(f"argument {key!r} is {str(value)[:64]!r}; it takes the number of a revision")
     return value
-
-
-def _failed(sentence: str) -> dict[str, str]:
-    return {"type": "failed", "title": "The request could not be carried out", "detail": sentence}
 
 
 class Procd:

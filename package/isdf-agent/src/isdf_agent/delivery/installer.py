@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 
+from isdf.formats.assignment import PREFIX
 from isdf.log import Log
 from isdf.loop import Loop
 from isdf.path import Path
@@ -23,7 +24,6 @@ from . import bytecode
 
 log = Log(__name__)
 
-PREFIX = "isdf-service-"
 _CONF = "dest root /\narch all 1\n"
 # A power cut leaves files that belong to no package, and opkg refuses to write over them. What a package may write
 # over is bounded by the look into it: its own folder.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
 
-from .instance import PREFIX
+from isdf.formats.assignment import PREFIX
+
 from .notes import Service
 
 

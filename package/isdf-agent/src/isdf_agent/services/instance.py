@@ -6,8 +6,6 @@ import os
 
 from isdf.path import Path
 
-PREFIX = "isdf-service-"
-
 
 def instance(name: str, version: str, start: int, *, folder: Path, ubus: Path) -> dict:
     """The table `instances.main` of procd's `set`; `start` is another number for each start."""

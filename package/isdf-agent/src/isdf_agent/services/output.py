@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from isdf.formats.assignment import PREFIX
 from isdf.log import Log
 from isdf.loop import Loop
 
-from .instance import PREFIX
 from .ports import Procd
 
 log = Log(__name__)

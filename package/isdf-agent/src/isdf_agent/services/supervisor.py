@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable
 
 from isdf.errors import InvalidError, IsdfError, NotFoundError, NotPermittedError, UnavailableError
+from isdf.formats.assignment import PREFIX
 from isdf.log import Log
 from isdf.loop import Loop, Timer
 from isdf.model import parse_name
 from isdf.path import Path
 
 from . import census
-from .instance import PREFIX, has_user, instance
+from .instance import has_user, instance
 from .notes import Notes, Service
 from .output import LastWords
 from .ports import Owners, Procd
@@ -109,6 +110,11 @@ class Supervisor:
 
     # -- what a service says, over the bus
 
+    def current(self, name: str) -> dict:
+        """The configuration of `name` with its revision, for people: it is no question of the service."""
+        service = self._known(name)
+        return {"revision": service.revision, "config": service.config}
+
     def config(self, name: str, after: int | None, reply: Callable[[dict], None], version: object = None) -> None:
         """Call `reply` with the configuration of `name` as soon as its revision is another than `after`.
 
@@ -121,7 +127,7 @@ class Supervisor:
             self._polls[name] = reply
             return
         self._owners.begin(name)
-        reply({"revision": service.revision, "config": service.config})
+        reply(self.current(name))
 
     def ready(self, name: str, revision: int | None) -> None:
         """All that `name` wants has been asked for; an answer to an older configuration counts for nothing."""
@@ -230,7 +236,7 @@ class Supervisor:
         self._save()
         if poll := self._polls.pop(service.name, None):
             self._owners.begin(service.name)
-            poll({"revision": service.revision, "config": service.config})
+            poll(self.current(service.name))
 
     def _end(self, name: str, done: Done) -> None:
         self._polls.pop(name, None)

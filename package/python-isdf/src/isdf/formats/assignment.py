@@ -16,7 +16,9 @@ MAX_SERVICES = 256
 TYPE, FORMAT = "isdf-assignment", 1
 _FIELDS = ("device", "serial", "issued", "expires", "push_floor", "feed")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
-_VERSION = re.compile(r"[0-9][A-Za-z0-9.~+_-]{0,31}\Z")
+PREFIX = "isdf-service-"
+"""Of a service's package, and of the service in procd."""
+VERSION = re.compile(r"[0-9][A-Za-z0-9.~+_-]{0,31}\Z")
 _FILENAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,127}\.ipk\Z")
 _ORDER = re.compile(r"[A-Za-z0-9_.:-]{0,64}\Z")
 _SECRET = re.compile(r"[0-9a-f]{32}\Z")
@@ -48,9 +50,9 @@ class Entry:
     def __post_init__(self) -> None:
         statement.name(self.name, "service")
         what = f"service {self.name}"
-        if self.package != f"isdf-service-{self.name}":
-            raise FormatError(f"{what} has the package {self.package!r}, not isdf-service-{self.name}")
-        statement.match(_VERSION, self.version, f"{what}: version")
+        if self.package != PREFIX + self.name:
+            raise FormatError(f"{what} has the package {self.package!r}, not {PREFIX}{self.name}")
+        statement.match(VERSION, self.version, f"{what}: version")
         statement.match(_FILENAME, self.filename, f"{what}: filename")
         statement.match(_SHA256, self.sha256, f"{what}: sha256")
         statement.match(_ORDER, self.order, f"{what}: order")
@@ -140,10 +142,10 @@ def catalogue_message(package: str, version: str, size: int, sha256: str) -> byt
 
     The version's length is limited so that the message stays below those that `usign.pad` would lengthen.
     """
-    statement.match(_VERSION, version, "version")
+    statement.match(VERSION, version, "version")
     statement.match(_SHA256, sha256, "sha256")
     statement.integer(size, "size", 1, _MAX_PACKAGE)
-    statement.name(package.removeprefix("isdf-service-"), "service")
+    statement.name(package.removeprefix(PREFIX), "service")
     return f"{package} {version} {size} {sha256}\n".encode()
 
 

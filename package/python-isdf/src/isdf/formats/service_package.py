@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from ..errors import FormatError
+from .assignment import PREFIX, VERSION
 from .ipk import STANDARD_SCRIPTS, Package
 
 _FIELDS = {
@@ -20,12 +21,11 @@ _DEPENDENCY = re.compile(
     r"(libc|python3-isdf|isdf-agent(-[a-z0-9][a-z0-9-]*)?)( \((=|>=|<=|>>|<<) [0-9][A-Za-z0-9.~+_-]*\))?\Z"
 )
 """`libc` stands in every package that OpenWrt's build makes, and is on every router."""
-_VERSION = re.compile(r"[0-9][A-Za-z0-9.~+_-]{0,31}\Z")
 
 
 def check_service_package(package: Package, name: str) -> None:
     """`FormatError` unless `package` is what a package of the service `name` may be; the sentence says what is not."""
-    own = f"isdf-service-{name}"
+    own = PREFIX + name
     _check_control(package.control, own, f"isdf-{name}:isdf")
     for script, body in package.scripts.items():
         if STANDARD_SCRIPTS.get(script) != body:
@@ -57,7 +57,7 @@ def _check_control(control: dict[str, str], own: str, user: str) -> None:
             raise FormatError(
                 f"the package's {field} is {control.get(field)!r}; for this service it must be {expected!r}"
             )
-    if not _VERSION.match(control.get("Version", "")):
+    if not VERSION.match(control.get("Version", "")):
         raise FormatError(
             f"{own} has the version {control.get('Version')!r}, which is not one such as 1.0.0 or 1.0.0_rc1"
         )
