@@ -4,9 +4,9 @@ import subprocess
 import sys
 
 HEAVY = {
-    "_hashlib", "_ssl", "argparse", "asyncio", "ctypes", "dataclasses", "hashlib", "hmac", "http", "inspect",
-    "ipaddress", "logging", "pathlib", "pyroute2", "random", "secrets", "subprocess", "threading", "typing", "urllib",
-    "warnings",
+    "_hashlib", "_ssl", "argparse", "asyncio", "contextlib", "ctypes", "dataclasses", "hashlib", "hmac", "http",
+    "inspect", "ipaddress", "logging", "pathlib", "pyroute2", "random", "secrets", "subprocess", "threading", "typing",
+    "urllib", "warnings",
 }  # fmt: skip
 
 
