@@ -22,6 +22,7 @@ RULE = {
     "src_ip": ["192.0.2.1", "2001:db8::1"],
 }
 UCI = """#!/bin/sh
+echo "$@" >> {folder}/uci.log
 exec {python} -S -c 'import sys, pathlib, premises.uci_command as u
 u.FOLDER = pathlib.Path("{folder}")
 sys.exit(u.main(sys.argv[1:]))' "$@"
@@ -33,7 +34,7 @@ class Router:
 
     def __init__(self, folder):
         self.folder = folder
-        self.state, self.log = folder / "fw4.state", folder / "log"
+        self.state, self.log, self.own = folder / "fw4.state", folder / "log", folder / "own"
         self.state.touch()
         (folder / "bin").mkdir()
         self._program("uci", UCI.format(python=sys.executable, folder=folder))
@@ -52,7 +53,7 @@ class Router:
 
     def run(self, *words):
         environment = {"PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT / "tests")}
-        script = SCRIPT.replace("/var/run/fw4.state", str(self.state))
+        script = SCRIPT.replace("/var/run/fw4.state", str(self.state)).replace("/var/run/isdf-uci", str(self.own))
         done = subprocess.run(
             ["sh", "-c", script, "push-rule", *words], env=environment, capture_output=True, text=True, cwd=self.folder
         )
@@ -73,6 +74,15 @@ class Router:
 @pytest.fixture
 def router(tmp_path):
     return Router(tmp_path)
+
+
+def test_what_a_user_changed_and_did_not_commit_is_left_to_him(router):
+    router.configure("192.0.2.1")
+    router.run()
+    router.run("remove")
+    calls = (router.folder / "uci.log").read_text().splitlines()
+    assert any("commit firewall" in call for call in calls)
+    assert all(call.startswith(f"-t {router.own} ") for call in calls)
 
 
 def test_without_addresses_nothing_is_opened_and_nothing_written(router):

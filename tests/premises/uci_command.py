@@ -1,10 +1,10 @@
 """The command `uci` on a router: what shell scripts do to the files of /etc/config.
 
-    uci [-q] get CONFIG.SECTION[.OPTION] | set CONFIG.SECTION[.OPTION]=VALUE | add_list CONFIG.SECTION.OPTION=VALUE
+    uci [-t FOLDER] [-q] get CONFIG.SECTION[.OPTION] | set CONFIG.SECTION[.OPTION]=VALUE | add_list CONFIG.SECTION.OPTION=VALUE
              | delete CONFIG.SECTION[.OPTION] | commit [CONFIG]
 
-Sections go by their name. A change is in the file at once, where OpenWrt's uci keeps it aside until `commit`; as with
-that one comments do not outlive a change. Reference: openwrt/uci `cli.c`, `file.c`.
+Sections go by their name. A change is in the file at once, where OpenWrt's uci keeps it aside until `commit`, in FOLDER
+where it is given; as with that one comments do not outlive a change. Reference: openwrt/uci `cli.c`, `file.c`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ FOLDER = Path("/etc/config")
 
 def main(arguments: list[str]) -> int:
     """Exit status 0; 1 where there is no such entry or the command is wrong, said on stderr without `-q`."""
+    arguments = arguments[2:] if arguments[:1] == ["-t"] else arguments
     quiet = arguments[:1] == ["-q"]
     try:
         match arguments[quiet:]:

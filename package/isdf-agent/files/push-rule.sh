@@ -10,6 +10,13 @@
 
 set -f # addresses are words, never patterns
 RULE=firewall.isdf_push
+OWN=/var/run/isdf-uci
+
+# What a user has changed in the firewall and not committed yet is neither read nor committed here.
+uci() {
+	command uci -t $OWN "$@"
+}
+rm -rf $OWN
 
 addresses() {
 	for address in $(uci -q get isdf.agent.push_from); do
@@ -26,6 +33,7 @@ addresses() {
 
 apply() {
 	uci commit firewall
+	rm -rf $OWN
 	# fw4 has this file while its rules are loaded; before that it will read what was written here.
 	[ ! -e /var/run/fw4.state ] || fw4 reload
 }
