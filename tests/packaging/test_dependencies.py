@@ -15,6 +15,7 @@ from packages import ROOT
 pytestmark = pytest.mark.system
 
 SPLIT = json.loads((Path(__file__).parent / "python3-split.json").read_text())["branches"]
+STDLIB = sys.stdlib_module_names | {"_sha2"}  # of Python 3.12 and later
 SOURCES = {"python3-isdf": ROOT / "package/python-isdf/src", "isdf-agent": ROOT / "package/isdf-agent/src"}
 # Of openwrt/openwrt: package/kernel/linux/modules/{netsupport,netdevices,netfilter}.mk,
 # package/network/config/firewall4, package/network/utils/nftables, package/system/usign.
@@ -56,7 +57,7 @@ def test_what_is_imported_is_depended_on(name, branch, built):
     there = closure(depends(name, built), packages)
     own = {"isdf", "isdf_agent", "service"}
     for module in sorted(set(imported(SOURCES[name])) - own):
-        assert module in sys.stdlib_module_names or module in home, f"{module} is in no package of OpenWrt known here"
+        assert module in STDLIB or module in home, f"{module} is in no package of OpenWrt known here"
         assert home.get(module, "python3-light") in there, f"{module} needs {home.get(module)}"
 
 
@@ -94,6 +95,29 @@ def test_the_library_works_with_what_its_dependencies_bring(branch, built):
     )
     done = subprocess.run([sys.executable, "-ISc", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_manager_is_reached_without_the_codec_idna():
+    """No module names it, but `socket` and `ssl` take it for names that are text; unicodedata is in python3-codecs."""
+    program = (
+        "import socket, sys\n"
+        f"sys.path[:0] = {[str(source) for source in SOURCES.values()]!r}\n"
+        "from isdf_agent.delivery import connection, pull, race\n"
+        "from isdf_agent.monitor import resolver\n"
+        "race._looked_up('127.0.0.1', 443)\n"
+        "context = connection._context(None, 'https://manager.example')\n"
+        "context.wrap_socket(socket.socketpair()[0], 'manager.example', do_handshake_on_connect=False)\n"
+        "assert not {'encodings.idna', 'unicodedata', 'stringprep'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-ISc", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_names_are_looked_up_as_bytes():
+    for path in SOURCES["isdf-agent"].rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("getaddrinfo"):
+                assert ast.unparse(node.args[0]).endswith(".encode()"), path
 
 
 def test_other_dependencies_are_names_of_the_base_repository(built):

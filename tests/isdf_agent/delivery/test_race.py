@@ -37,6 +37,7 @@ def names(monkeypatch):
         asked = []
 
         def look_up(host, port, type=0):
+            host = host.decode()
             asked.append(host)
             if host not in hosts:
                 raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")

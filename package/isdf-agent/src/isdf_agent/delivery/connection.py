@@ -170,8 +170,14 @@ class _Counted(io.RawIOBase):
         super().close()
 
 
+class _Context(ssl.SSLContext):
+    def wrap_socket(self, sock: socket.socket, server_hostname: str, **more: object) -> ssl.SSLSocket:
+        """Hands the name over as bytes: for text `ssl` takes the codec idna, a megabyte that is in another package."""
+        return super().wrap_socket(sock, server_hostname=server_hostname.encode(), **more)
+
+
 def _context(authority: str | None, manager: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks the host's name; knows no authority
+    context = _Context(ssl.PROTOCOL_TLS_CLIENT)  # checks the host's name; knows no authority
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if authority is None:
         context.check_hostname = False

@@ -68,7 +68,8 @@ def _addresses(host: str, port: int, known: str | None) -> Iterator[tuple[int, t
 
 
 def _looked_up(host: str, port: int) -> list[tuple[int, tuple]]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    # As bytes: for text Python takes the codec idna, a megabyte that is in another package. A configured name is ASCII.
+    found = socket.getaddrinfo(host.encode(), port, type=socket.SOCK_STREAM)
     return [(family, address) for family, _, _, _, address in found]
 
 

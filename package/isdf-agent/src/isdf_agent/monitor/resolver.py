@@ -76,8 +76,9 @@ class _Question:
         self._timer = self._loop.after(wait, self._ask)
         self._id = int.from_bytes(os.urandom(2), "big")
         try:
+            # As bytes: for text Python takes the codec idna, a megabyte that is in another package.
             family, kind, _, _, address = socket.getaddrinfo(
-                server, self._port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST
+                server.encode(), self._port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST
             )[0]
             # A socket for each question: the kernel gives it a random port, and lets only this server answer to it.
             self._socket = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
