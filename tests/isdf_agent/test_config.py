@@ -56,6 +56,8 @@ def test_a_complete_file_is_read_with_its_defaults(tmp_path):
         (("option down '8000'", ""), "option down of section line is missing beside up"),
         (("option base_down '1200'", "option base_down '9000'"), "more than the line can carry"),
         (("config agent 'agent'", "config agents 'agent'"), "section 'agent' is missing"),
+        (("config agent 'agent'", "config agent"), "has no name; write \"config agent 'agent'\""),
+        (("config line 'line'", "config line 'dsl'"), "has the name 'dsl'; write \"config line 'line'\""),
         (("option insecure", "option mark_mask 'x'\n\toption insecure"), "option mark_mask is 'x'"),
         (("option insecure", "option mark_mask '0'\n\toption insecure"), "option mark_mask is '0'"),
         (("option insecure", "option pull_interval '1'\n\toption insecure"), "it takes 10 to 86400"),

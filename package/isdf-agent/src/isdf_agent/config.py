@@ -83,9 +83,17 @@ def load(path: Path) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidError(f"{path} cannot be read: {error}") from None
     try:
-        return _config({s.type: s for s in sections})
+        return _config({s.name: s for s in sections if _is_ours(s)})
     except InvalidError as error:
         raise InvalidError(f"{path}: {error}") from None
+
+
+def _is_ours(section: Section) -> bool:
+    """Whether it is the section `agent` or `line`: by their names they are known to shell scripts, too."""
+    if section.type in ("agent", "line") and section.name != section.type:
+        name = f"the name {section.name!r}" if section.name else "no name"
+        raise InvalidError(f"section {section.type} has {name}; write \"config {section.type} '{section.type}'\"")
+    return section.type == section.name
 
 
 def _config(sections: dict[str, Section]) -> Config:
