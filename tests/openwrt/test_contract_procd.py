@@ -53,7 +53,7 @@ def test_a_service_is_started_listed_and_ended(asked, procd):
     procd.until(lambda: NAME in asked.list())
     found = asked.list()
     assert list(found) == [NAME]
-    shown = {name: wanted[name] for name in ("command", "env", "user", "group", "no_new_privs", "term_timeout")}
+    shown = {name: wanted[name] for name in ("command", "env", "user", "group", "term_timeout")}
     respawn = {"threshold": 300, "timeout": 2, "retry": 4}
     assert found[NAME] == {"running": True, "pid": found[NAME]["pid"], "respawn": respawn, **shown}
     assert asked.delete(NAME) is None

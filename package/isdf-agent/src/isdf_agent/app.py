@@ -45,6 +45,7 @@ from .services.supervisor import Supervisor
 log = Log(__name__)
 
 TICK_MAX = 3600.0  # seconds; the wall clock may be set meanwhile
+APART = 30.0  # seconds between starts by procd of an agent that cannot start
 
 
 class Agent:
@@ -264,6 +265,8 @@ def main(argv: list[str] | None = None) -> int:
             os.execv(sys.executable, sys.orig_argv)  # a new identity begins with nothing of the one before
     except IsdfError as error:
         print(f"isdf-agent: {error}", file=sys.stderr)
+        if not words:
+            time.sleep(APART)  # procd starts it again at once, as after a crash; this one needs a person
         return 1
     return 0
 

@@ -23,7 +23,6 @@ def instance(name: str, version: str, start: int, *, folder: Path, ubus: Path) -
         "env": own | path,
         "stdout": True,
         "stderr": True,
-        "no_new_privs": True,
         "term_timeout": 2,  # seconds; the agent cleans up after it, and its successor waits for its end
     }
 
