@@ -1,6 +1,7 @@
 """For all tests: what they take from the environment, and that a property test may take its time."""
 
 import os
+import re
 from pathlib import Path
 
 from hypothesis import settings
@@ -15,9 +16,11 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 settings.register_profile("unhurried", deadline=None, database=None)
 settings.load_profile("unhurried")
 
+_SYSTEM = re.compile(r"^pytestmark = \[?pytest\.mark\.system", re.MULTILINE)
+
 
 def pytest_ignore_collect(collection_path: Path, config) -> bool | None:
     """What holds system tests alone is not read for the unit tests: that would take a third of their time."""
     if config.option.markexpr != "not system" or collection_path.suffix != ".py":
         return None
-    return "\npytestmark = pytest.mark.system\n" in collection_path.read_text() or None
+    return bool(_SYSTEM.search(collection_path.read_text())) or None

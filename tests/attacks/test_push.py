@@ -8,7 +8,7 @@ import pytest
 
 from isdf.wire import derive, push_datagram
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 attack = pytest.mark.attack
 
 

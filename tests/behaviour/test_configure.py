@@ -10,7 +10,7 @@ from premises.host import wait_until
 from . import router
 from .measure import no_packet_lost
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from premises.host import wait_until
 from . import router
 from .measure import download, no_packet_lost, settle, speeds
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 AGENT, SERVICE, WORKER = "isdf_agent.app", "isdf.sdk", "dataplane.link_worker"
 
 

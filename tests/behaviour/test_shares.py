@@ -12,7 +12,7 @@ from premises.host import wait_until
 from . import router
 from .measure import download, settle, speeds, upload
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 CASES = {"down-ipv4": (1, 4), "down-ipv6": (2, 6), "up-ipv4": (3, 4), "up-ipv6": (4, 6)}  # home, family
 # Seconds. Headers take 4.4 of 100 bytes by IPv4 and 5.7 by IPv6, of the 7 (10 for the base) that may be missing. TCP
 # holds back what comes behind a lost packet for as long as a queue is, 0.2 s; a window must outweigh that.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import shutil
@@ -19,6 +20,7 @@ from isdf_manager.orders import Orders
 from isdf_manager.provision import Hook, HookError
 from simulated_router import Listener, Router
 
+cli.parser = functools.cache(cli.parser)  # each command would make it again, as a process of its own does
 SERVICE_YAML = """\
 name: {name}
 version: "{version}"

@@ -14,7 +14,7 @@ from isdf import wire
 from served import Served, wait_for
 from simulated_router import Router
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 MANY, IDLE = 200, 2000
 WITHIN = 1.0  # second for a normal request
 REPORT = "/device/home1/report"
@@ -57,13 +57,17 @@ def hostile(street):
 
 
 class Crowd:
-    """Connections of `served`'s clients, each over TLS unless `bare`."""
+    """Connections of `served`'s clients, each over TLS unless `bare`; with `streets` from so many addresses."""
 
-    def __init__(self, served, number: int, bare: bool = False) -> None:
+    def __init__(self, served, number: int, bare: bool = False, streets: int = 0) -> None:
         context = ssl.create_default_context(cafile=served.authority)
         self.connections = []
-        for _ in range(number):
-            connection = socket.create_connection(("::1", served.port), timeout=10)
+        for turn in range(number):
+            if streets:
+                address, source = "127.0.0.1", (f"127.0.0.{2 + turn % streets}", 0)
+            else:
+                address, source = "::1", None
+            connection = socket.create_connection((address, served.port), timeout=10, source_address=source)
             self.connections.append(connection if bare else context.wrap_socket(connection, server_hostname="::1"))
         self._end = threading.Event()
         self._thread = None
@@ -126,6 +130,20 @@ def test_bodies_that_nobody_signed(served, router):
         crowd.send(f"POST {REPORT} HTTP/1.1\r\nHost: m\r\nContent-Length: 60000\r\n\r\n".encode())
         crowd.drip(b'{"serial": 1, "applied": true}')
         assert longest(router) < WITHIN
+
+
+def test_bodies_of_enrolments_that_never_come(served, router):
+    """Nine addresses are enough for more of them than answers may wait for a thread."""
+    with Crowd(served, 9 * 60, streets=9) as crowd:
+        crowd.send(b"POST /enroll HTTP/1.1\r\nHost: m\r\nContent-Length: 100\r\n\r\n{")
+        for _ in range(5):
+            begun = time.monotonic()
+            assert router.report().status_code == 204
+            assert router.get(f"{router.feed}/Packages").status_code == 200
+            assert time.monotonic() - begun < 2 * WITHIN
+        assert longest(router, 3) < WITHIN
+        answers = {connection.recv(4096).split(b" ")[1] for connection in crowd.connections}
+        assert answers == {b"408"}
 
 
 def test_bodies_of_a_device_that_come_byte_by_byte(served, router, hostile):

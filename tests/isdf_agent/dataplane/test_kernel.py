@@ -12,7 +12,7 @@ from isdf_agent.policy.grants import Grant, Limit
 from isdf_agent.policy.ledger import MemoryLedger
 from isdf_agent.policy.policy import Policy
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 SERVER4, OTHER4, SERVER6 = "198.51.100.1", "198.51.100.2", "2001:db8:99::1"
 PAYLOAD = 1448 / 1514  # of a full packet of TCP with timestamps over Ethernet, IPv4
