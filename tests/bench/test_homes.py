@@ -1,7 +1,7 @@
 """A hundred homes and one manager, all pushed at once, on this machine alone.
 
-`homes_100_all_enforced_s`: from the first datagram until the last service has its class with the new rate.
-`homes_100_all_installed_s`: the same for a service that is new to each home, with its package.
+`homes_100_all_enforced_s`: from the first datagram until the last service has its class with the new rate. homes.json
+has it with half of them, and the same for a service that is new to each home, with its package (`all_installed_s`).
 """
 
 import contextlib
@@ -71,7 +71,7 @@ def test_a_hundred_homes_that_are_pushed_at_once(served, tmp_path, write):
             )  # fmt: skip
         all_of_them.start()
         all_of_them.until(lambda: known(served) == HOMES, 300)
-        figures = {}
+        figures = {"homes": HOMES}
         for number, (name, words) in enumerate(CHANGES.items()):
             for home in homes:
                 run(served, words[0], home.name, "pay-per-site", *words[1:], "--no-push")
@@ -80,14 +80,13 @@ def test_a_hundred_homes_that_are_pushed_at_once(served, tmp_path, write):
             pushing.start()
             all_of_them.until(lambda number=number: all(len(home.enforced) > number for home in homes), 300)
             took = sorted(home.enforced[number][0] - begun for home in homes)
-            figures[f"homes_100_all_{name}_s"] = round(took[-1], 2)
-            figures[f"homes_100_half_{name}_s"] = round(took[len(took) // 2], 2)
+            figures |= {f"all_{name}_s": round(took[-1], 2), f"half_{name}_s": round(took[len(took) // 2], 2)}
             pushing.join()
             all_of_them.until(lambda since=since: reported(served, since) == HOMES, 120)
-        write("delivery", figures)
+        write("delivery", {"homes_100_all_enforced_s": figures["all_enforced_s"]})
+        write("homes", figures)
         for home in homes:
             assert [config["rate"] for _, config in home.enforced] == ["100kBps", "200kBps"]  # each once
-    assert figures["homes_100_all_enforced_s"] <= 5
 
 
 def known(served):

