@@ -73,14 +73,14 @@ def test_another_assignment_of_the_serial_in_force(isp, home, refuses):
 def test_an_assignment_that_has_expired(isp, refuses):
     then = int(time.time()) - 8 * 86400
     fields = {"issued": then, "expires": then + 7 * 86400}
-    refuses(lambda data: reassigned(data, isp.assignment_key, **fields), "expired at")
+    refuses(lambda data: reassigned(data, isp.assignment_key, **fields), "expired on")
 
 
 @attack("assignment-from-the-future")
 def test_an_assignment_from_the_future(isp, refuses):
     then = int(time.time()) + 2 * 86400
     fields = {"issued": then, "expires": then + 7 * 86400}
-    refuses(lambda data: reassigned(data, isp.assignment_key, **fields), "from the future")
+    refuses(lambda data: reassigned(data, isp.assignment_key, **fields), "was issued on")
 
 
 @attack("assignment-changed-by-one-byte")

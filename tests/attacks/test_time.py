@@ -110,7 +110,7 @@ def test_a_forged_time_server(world):
     start = len(home.log())
     home.pull()
     world.runs()
-    home.logged("expired at", start)
+    home.logged("expired on", start)
     world.clock.set(0)
     home.takes(tv=version, film=isp.versions["film"], game=isp.versions["game"])
 

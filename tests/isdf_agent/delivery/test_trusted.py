@@ -55,8 +55,8 @@ def test_the_serials_of_a_key_that_was_replaced_count_for_nothing(operator):
         ({"device": "home2"}, {}, "for device 'home2'; this is 'home1'"),
         ({"serial": 5}, {"serial": 6}, "older than 6"),
         ({"serial": 5}, {"serial": 5, "digest": "0" * 64}, "used before"),
-        ({"issued": NOW - 9, "expires": NOW}, {}, "expired at"),
-        ({"issued": NOW + 200_000, "expires": NOW + 300_000}, {}, "from the future"),
+        ({"issued": NOW - 9, "expires": NOW}, {}, "expired on 2027-01-15 08:00 UTC; here it is 2027"),
+        ({"issued": NOW + 200_000, "expires": NOW + 300_000}, {}, "issued on 2027-01-17 15:33 UTC; here it is 2027"),
     ],
 )
 def test_an_assignment_that_is_not_for_here_and_now_is_refused(operator, fields, options, sentence):

@@ -47,7 +47,8 @@ def enroll(paths: Paths, url: str, code: str, *, insecure: bool = False, usign: 
             os.close(held)
     except OSError as error:
         where = error.filename or paths.flash
-        raise FailedError(f"the enrolment could not use {where}: {error.strerror or error}; nothing changed") from None
+        sentence = f"the enrolment could not use {where}: {error.strerror or error}"
+        raise FailedError(f"{sentence}; run it again, what was begun is kept") from None
     if "error" in result:
         raise from_dict(result["error"])
     return f"this router is device {result['device']} of {manager} now; {_restart(paths)}"

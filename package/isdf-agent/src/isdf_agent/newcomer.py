@@ -45,7 +45,7 @@ class Newcomer:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.on_signal(number, self._stop)
         self._joining.start()
-        if error := self._waits_for():
+        if not self._joining.error and (error := self._waits_for()):  # what failed, it has said itself
             log.warning("%s", error)
         self._loop.run()
         self._joining.stop()

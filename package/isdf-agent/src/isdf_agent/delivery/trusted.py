@@ -22,6 +22,7 @@ After a refusal the state is as before; nothing that was refused is kept.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 
 from isdf.errors import FormatError, IsdfError, RefusedError, SignatureError
@@ -108,9 +109,9 @@ class Trusted:
         if new.serial == self._serial and self._digest not in (None, digest):
             raise RefusedError(f"the assignment's serial {new.serial} was used before, for another assignment")
         if new.expires <= self._now:
-            raise RefusedError(f"the assignment of serial {new.serial} expired at {new.expires}; it is {self._now:.0f}")
+            raise RefusedError(f"the assignment of serial {new.serial} expired on {_date(new.expires)}; {self._here}")
         if self._clock_set and new.issued > self._now + CLOCK_TOLERANCE:
-            raise RefusedError(f"the assignment of serial {new.serial} is from the future ({new.issued})")
+            raise RefusedError(f"the assignment of serial {new.serial} was issued on {_date(new.issued)}; {self._here}")
         self.assignment = new
         return new
 
@@ -151,9 +152,21 @@ class Trusted:
             raise type(error)(f"{entry.filename}: {error}") from None
         return package
 
+    @property
+    def _here(self) -> str:
+        return f"here it is {_date(self._now)}, by a clock that may be wrong"
+
     def is_vouched(self, entry: wire.Entry) -> bool:
         """Whether the catalogue's signature of `entry` was verified before."""
         return self._vouched.get(entry.signature) == entry.catalogue_message().decode()
+
+
+def _date(seconds: float) -> str:
+    """A Unix time for people."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+    except (OverflowError, OSError, ValueError):  # no year has so many digits
+        return f"second {seconds:.0f}"
 
 
 def _signed(data: bytes, limit: int, what: str) -> tuple[usign.Signature, bytes]:

@@ -55,7 +55,7 @@ class Subscription:
     """`callback(type, data)` for each notification of the object at `path`, whenever there is one.
 
     `present` tells whether it is there; `on_change(present)` is called when that changes. Calls that are under way to
-    the object when it goes end at once, with status NOT_FOUND.
+    the object when it goes end at once, with status CONNECTION_FAILED.
     """
 
     def __init__(self, connection, path: str, callback, on_change: Callable[[bool], None] | None) -> None:
