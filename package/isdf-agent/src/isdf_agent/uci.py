@@ -35,10 +35,9 @@ class Section:
         value = self.options.get(option, [])
         return value if isinstance(value, list) else value.split()
 
-    def flag(self, option: str, default: bool = False) -> bool:
+    def flag(self, option: str) -> bool:
         """UCI's truth: 1, on, true, yes and enabled."""
-        value = self.text(option)
-        return value in ("1", "on", "true", "yes", "enabled") if value else default
+        return self.text(option) in ("1", "on", "true", "yes", "enabled")
 
     def number(self, option: str, default: float, low: float, high: float) -> float:
         value = self.text(option)

@@ -38,7 +38,6 @@ _VERIFY = """\
 #!/bin/sh
 exec {usign} -V -q -P {keys} -x "$2" -m "$3"
 """
-_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "PYTHONPATH", "VIRTUAL_ENV")
 
 
 class Feed:
@@ -87,8 +86,7 @@ class Feed:
         return found
 
     def _run(self, *words: str) -> str:
-        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-        environment["TMPDIR"] = str(self._folder / "tmp")
+        environment = os.environ | {"TMPDIR": str(self._folder / "tmp")}
         argv = [*self._opkg, "-f", str(self._conf), "-o", str(self._root), *words]
         try:
             done = subprocess.run(

@@ -79,13 +79,6 @@ class HostFollower:
         if self._tap and self._listens:
             self._tap.open()
 
-    def close(self) -> None:
-        for timer in (self._probe, *self._timers.values()):
-            if timer:
-                timer.cancel()
-        self._timers.clear()
-        self._listen(False)
-
     def _listen(self, wanted: bool) -> None:
         if self._tap is None or wanted == self._listens:
             return

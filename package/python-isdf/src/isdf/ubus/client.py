@@ -26,7 +26,7 @@ class Connection(Link):
     """Made by `connect`. Objects and callbacks are served from `attach(loop)` on; `call` works without, too.
 
     A lost connection is made anew by the loop, with a growing pause between two attempts, or by the next `call`; then
-    objects, listeners and subscriptions are there again, and the functions in `on_reconnect` are called.
+    objects, listeners and subscriptions are there again.
     """
 
     def __init__(self, path: str, timeout: float) -> None:

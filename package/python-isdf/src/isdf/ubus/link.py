@@ -39,7 +39,6 @@ class Link:
         self.path, self.timeout = path, timeout
         self.id = 0  # our client id
         self.epoch = 0  # counts the connections made
-        self.on_reconnect: list[Callable[[], None]] = []
         self._socket: socket.socket | None = None
         self._reader = message.Reader()
         self._unsent = bytearray()
@@ -101,8 +100,6 @@ class Link:
             self._opening = False
         if self._socket is None:
             raise StatusError(Status.CONNECTION_FAILED)
-        for hook in self.on_reconnect:
-            self.enqueue(hook)
 
     def attach(self, loop) -> None:
         """From now on `loop` (an `isdf.loop.Loop`) serves the connection, and makes it anew when it is lost."""
