@@ -30,7 +30,7 @@ class Hosts:
 
 @pytest.fixture
 def policy():
-    policy = Policy(MemoryDataplane(), Line(8_000_000, 8_000_000, 0, 0), MemoryLedger(), None)
+    policy = Policy(MemoryDataplane(), Line(8_000_000, 8_000_000, 0, 0), MemoryLedger(), None, None)
     policy.restore()
     policy.add_class("local", "lane", "100kBps")
     return policy

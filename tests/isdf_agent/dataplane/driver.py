@@ -54,7 +54,7 @@ def main():
     loop, nft = Loop(), Nft()
     mask = int(os.environ.get("MARK_MASK", "0xff000000"), 0)
     dataplane = KernelDataplane("wan", ("br-lan", "guest"), mask, nft, LinkWorker(loop))
-    policy = Policy(dataplane, LINE, FileLedger(Path(sys.argv[1])), lambda owner: GRANT)
+    policy = Policy(dataplane, LINE, FileLedger(Path(sys.argv[1])), lambda owner: GRANT, lambda owner: (0, 0))
     hosts = HostFollower(loop, policy, nft, Resolver(loop, Path(os.environ.get("RESOLV_CONF", "/dev/null"))))
     healing.APART = 0.2  # the tests do one damage after the other
     healer = healing.Healer(loop, [policy.repair, hosts.repair])

@@ -86,7 +86,7 @@ def test_the_kernel_classifies_as_its_twin_in_memory(home):
     agent = home.agent()
     twin = MemoryDataplane()
     grant = Grant({"add_class": Limit(), "add_class_member": Limit()})
-    policy = Policy(twin, Line(8_000_000, 8_000_000, 1_200_000, 1_200_000), MemoryLedger(), lambda owner: grant)
+    policy = Policy(twin, Line(8_000_000, 8_000_000, 1_200_000, 1_200_000), MemoryLedger(), lambda owner: grant, {}.get)
     policy.restore()
     for name in "abcde":
         for each in (agent, lambda verb, *args: getattr(policy, verb)(*args)):

@@ -7,11 +7,12 @@ from isdf_agent.policy.policy import Policy
 
 LINE = Line(down=8_000_000, up=8_000_000, base_down=1_200_000, base_up=1_200_000)
 GRANTS = {
-    "pay": Grant({"add_class": Limit(2), "add_class_member": Limit(5)}, position=0),
-    "vpn": Grant({"add_class": Limit(9, 4_000_000), "add_class_member": Limit(9)}, position=1),
-    "gold": Grant({"add_class": Limit(9), "add_class_member": Limit(9)}, priority=7, position=2),
-    "deaf": Grant({}, position=3),
+    "pay": Grant({"add_class": Limit(2), "add_class_member": Limit(5)}),
+    "vpn": Grant({"add_class": Limit(9, 4_000_000), "add_class_member": Limit(9)}),
+    "gold": Grant({"add_class": Limit(9), "add_class_member": Limit(9)}),
+    "deaf": Grant({}),
 }
+PLACES = {"pay": (0, 0), "vpn": (0, 1), "gold": (7, 2), "deaf": (0, 3)}
 WEB = Flow(remote="192.0.2.1", remote_port="443", proto="tcp")
 PACKET = Packet(6, "192.168.1.2", "192.0.2.1", 40000, 443)
 
@@ -30,7 +31,7 @@ class Clock:
 
 def policy_of(dataplane, ledger, clock):
     """A policy that nobody has told to `restore` yet."""
-    return Policy(dataplane, LINE, ledger, GRANTS.__getitem__, clock, lambda: clock.wall)
+    return Policy(dataplane, LINE, ledger, GRANTS.__getitem__, PLACES.get, clock, lambda: clock.wall)
 
 
 def labels(dataplane):

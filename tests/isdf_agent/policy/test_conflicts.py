@@ -1,6 +1,6 @@
 """Two claims to the same traffic: who has it, and that the other waits."""
 
-from samples import GRANTS, PACKET, WEB, labels
+from samples import PACKET, PLACES, WEB, labels
 
 from isdf.model import Flow
 from isdf_agent.dataplane.memory import Packet
@@ -56,12 +56,12 @@ def test_two_hosts_with_one_address_are_settled_like_any_equal_claims(policy):
     assert member["addresses"] == ["192.0.2.1", "192.0.2.2"]
 
 
-def test_what_a_service_may_is_looked_up_once_for_all_its_members(policy, monkeypatch):
+def test_the_place_of_a_service_is_looked_up_once_for_all_its_members_and_what_it_may_is_not(policy, monkeypatch):
     policy.add_class("pay", "sites", 1_000_000)
     for n in range(4):
         policy.add_class_member("pay", "sites", Flow(remote=f"192.0.2.{n}"))
     asked = []
-    monkeypatch.setattr(policy, "_grants", Grants(lambda owner: asked.append(owner) or GRANTS[owner]))
+    monkeypatch.setattr(policy, "_grants", Grants(None, lambda owner: asked.append(owner) or PLACES[owner]))
     policy.settle()
     assert asked == ["pay"]
 

@@ -14,7 +14,8 @@ from isdf_agent.policy.policy import Policy
 
 LINE = Line(8_000_000, 8_000_000, 1_200_000, 1_200_000)
 VERBS = {"add_class": Limit(3), "add_class_member": Limit(8)}
-GRANTS = {"a": Grant(VERBS, 0, 0), "b": Grant(VERBS, 0, 1), "c": Grant(VERBS, 5, 2)}
+PLACES = {"a": (0, 0), "b": (0, 1), "c": (5, 2)}
+GRANTS = dict.fromkeys(PLACES, Grant(VERBS))
 
 owners = st.sampled_from(list(GRANTS))
 names = st.sampled_from(["x", "y"])
@@ -56,7 +57,8 @@ operations = st.one_of(
 
 def start(ledger=None):
     dataplane = MemoryDataplane()
-    policy = Policy(dataplane, LINE, ledger or MemoryLedger(), GRANTS.__getitem__, lambda: 1000.0, lambda: 1e9)
+    clocks = lambda: 1000.0, lambda: 1e9
+    policy = Policy(dataplane, LINE, ledger or MemoryLedger(), GRANTS.__getitem__, PLACES.get, *clocks)
     policy.restore()
     return policy, dataplane
 
@@ -168,8 +170,8 @@ def test_each_packet_is_in_the_class_of_the_first_of_its_claims(wishes, tried):
     for owner, name, flow in wishes:
         policy.add_class(owner, name, 100_000)
         lease = policy.add_class_member(owner, name, flow)
-        grant = GRANTS[owner]
-        order = (-grant.priority, grant.position, owner, name, lease.id)
+        priority, position = PLACES[owner]
+        order = (-priority, position, owner, name, lease.id)
         claims[lease.id] = (
             (narrowness(flow), size(flow.local_port) * size(flow.remote_port), order), flow, f"{owner}/{name}"
         )  # fmt: skip

@@ -14,7 +14,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -33,6 +32,7 @@ from .delivery.delivery import Delivery
 from .delivery.identity import Identities, Identity
 from .delivery.joining import Joining
 from .healing import Healer
+from .life import Life
 from .monitor.hosts import HostFollower
 from .monitor.resolver import Resolver
 from .monitor.sources.dns_tap import Rules
@@ -56,11 +56,11 @@ class Agent:
     ) -> None:
         self._config, self._paths, self._bus, self._identity = config, paths, bus, identity
         self._loop = Loop()
-        self._changed_identity = self._stopped = False
+        self._life = Life(self._loop)
         self._started = time.time()
         self._procd = buses.Procd(bus)
         self._dataplane, rules = _dataplane(config, self._loop)
-        self._policy = Policy(self._dataplane, line, FileLedger(paths.run / "ledger.json"), self._grant)
+        self._policy = Policy(self._dataplane, line, FileLedger(paths.run / "ledger.json"), self._grant, self._place)
         self._supervisor = Supervisor(
             self._procd, self._policy, self._loop, folder=paths.services, notes=paths.run / "services.json",
             ubus=paths.ubus, passwd=paths.passwd, ready_timeout=config.ready_timeout,
@@ -72,7 +72,7 @@ class Agent:
         self._change_seen: Timer | None = None
         self._tick: Timer | None = None
         self._delivery = Delivery(self._loop, config, paths, identity, self._supervisor, version=__version__)
-        self._joining = Joining(self._loop, config, paths, identities, identity, self._joined)
+        self._joining = Joining(self._loop, config, paths, identities, identity, self._life.hand_over)
         self._delivery.on_pull_started = lambda reason: self._warm()
         self._delivery.on_settled = self._settle
 
@@ -84,25 +84,14 @@ class Agent:
         self._bus.attach(self._loop)
         self._procd.watch(self._supervisor.exited, self._supervisor.reconcile)
         buses.publish(self._bus, self, self._supervisor, self._policy, self._hosts)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.on_signal(number, self._stop)
         self._supervisor.adopt(self._delivery.start)
         self._joining.start()
         log.info("isdf-agent %s runs for device %s of %s", __version__, self._identity.device, self._identity.manager)
-        self._loop.run()
+        another = self._life.run()
         self._joining.stop()
         self._delivery.stop()
         self._bus.close()
-        return self._changed_identity and not self._stopped
-
-    def _stop(self) -> None:
-        self._stopped = True
-        self._loop.stop()
-
-    def _joined(self) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nobody would hear of it any more
-        self._changed_identity = True
-        self._loop.stop()
+        return another
 
     def _warm(self) -> None:
         try:
@@ -173,16 +162,20 @@ class Agent:
         """The customer starts it again."""
         self._delivery.rollout.release(service, done)
 
-    def _grant(self, owner: str) -> Grant:
-        """What the service `owner` may: `may:` of its installed description, its place in the assignment."""
+    def _place(self, owner: str) -> tuple[int, int] | None:
+        """The priority of the service `owner`, and its position in the assignment; None where it is in none."""
         received = self._delivery.rollout.received
         entries = received.assignment.services if received else ()
-        places = {entry.name: (entry.priority, position) for position, entry in enumerate(entries)}
-        if owner not in places:
+        found = ((entry.priority, position) for position, entry in enumerate(entries) if entry.name == owner)
+        return next(found, None)
+
+    def _grant(self, owner: str) -> Grant:
+        """What the service `owner` may: `may:` of its installed description."""
+        if self._place(owner) is None:
             raise InvalidError(f"service {owner} is not in the assignment of this router")
         try:
             description = json.loads((self._paths.services / owner / "service.json").read_bytes())
-            return Grant.parse(description.get("may", {}), *places[owner])
+            return Grant.parse(description.get("may", {}))
         except (OSError, ValueError, AttributeError, RecursionError) as error:
             raise InvalidError(f"the description of service {owner} cannot be read: {error}") from None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 
 from isdf import __version__
@@ -14,6 +13,7 @@ from . import bus as buses
 from .config import Config, Paths
 from .delivery.identity import Identities, Identity
 from .delivery.joining import Joining
+from .life import Life
 
 log = Log(__name__)
 
@@ -35,22 +35,20 @@ class Newcomer:
     ) -> None:
         self._config, self._bus, self._identity = config, bus, identity
         self._loop, self._started = Loop(), time.time()
-        self._joined = self._stopped = False
-        self._joining = Joining(self._loop, config, paths, identities, identity, self._end)
+        self._life = Life(self._loop)
+        self._joining = Joining(self._loop, config, paths, identities, identity, self._life.hand_over)
 
     def run(self) -> bool:
         """Whether another agent must take over, because the router is somebody now."""
         self._bus.attach(self._loop)
         buses.publish_agent(self._bus, self)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.on_signal(number, self._stop)
         self._joining.start()
         if not self._joining.error and (error := self._waits_for()):  # what failed, it has said itself
             log.warning("%s", error)
-        self._loop.run()
+        another = self._life.run()
         self._joining.stop()
         self._bus.close()
-        return self._joined and not self._stopped
+        return another
 
     def status(self) -> dict:
         identity, error = self._identity, self._joining.error or self._waits_for()
@@ -74,12 +72,3 @@ class Newcomer:
         if self._joining.busy:
             return None
         return InvalidError(_NO_LINE if self._identity else _NO_CLAIM)
-
-    def _stop(self) -> None:
-        self._stopped = True
-        self._loop.stop()
-
-    def _end(self) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nobody would hear of it any more
-        self._joined = True
-        self._loop.stop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from isdf.errors import InvalidError, IsdfError, LimitError, NotPermittedError
+from isdf.errors import InvalidError, LimitError, NotPermittedError
 from isdf.model import Rate, format_rate, parse_rate
 from isdf.value import dataclass, field
 
@@ -31,17 +31,12 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """`limits` by verb; a verb that is not in it is not permitted, its inverse goes with it.
-
-    Between equal claims the higher `priority` goes first, then the smaller `position` in the assignment.
-    """
+    """`limits` by verb; a verb that is not in it is not permitted, its inverse goes with it."""
 
     limits: Mapping[str, Limit] = field(default_factory=dict)
-    priority: int = 0
-    position: int = 0
 
     @classmethod
-    def parse(cls, may: object, priority: int = 0, position: int = 0) -> Grant:
+    def parse(cls, may: object) -> Grant:
         """Of `may:` as in service.json: `{"add_class": {"max": 1, "rate": "200kBps"}}`; else `InvalidError`.
 
         Verbs that this agent does not know are left out: a newer service then learns it when it asks.
@@ -57,18 +52,19 @@ class Grant:
                 raise InvalidError(f"may.{verb}.max is {most!r}; it takes a number from 0")
             if verb in VERBS:
                 limits[verb] = Limit(most, None if limit.get("rate") is None else parse_rate(limit["rate"]))
-        return cls(limits, priority, position)
+        return cls(limits)
 
 
 LOCAL = "local"  # the owner for whom root at the command line or in LuCI acts
-UNLIMITED = Grant({verb: Limit() for verb in VERBS}, position=-1)  # root goes before equals
+UNLIMITED = Grant({verb: Limit() for verb in VERBS})
 
 
 class Grants:
-    """What each owner may; `ask(service)` tells it of a service, and raises where that is in no assignment."""
+    """What each owner may, and who goes before whom. `ask(service)` tells what a service may, and raises where that is
+    in no assignment; `place(service)` its priority and its position in the assignment, None where it is in none."""
 
-    def __init__(self, ask: Callable[[str], Grant]) -> None:
-        self._ask = ask
+    def __init__(self, ask: Callable[[str], Grant], place: Callable[[str], tuple[int, int] | None]) -> None:
+        self._ask, self._place = ask, place
 
     def limit(self, owner: str, verb: str) -> Limit:
         """`NotPermittedError` for a verb that is not granted."""
@@ -78,12 +74,14 @@ class Grants:
         return limit
 
     def rank(self, owner: str) -> tuple[int, int]:
-        """Between equal claims the smaller one goes first."""
-        try:
-            grant = self._of(owner)
-        except IsdfError:  # not in the assignment any more, about to be withdrawn
+        """Between equal claims the smaller one goes first: the higher priority, then the earlier position; root before
+        equals."""
+        if owner == LOCAL:
+            return 0, -1
+        place = self._place(owner)
+        if place is None:  # not in the assignment any more, about to be withdrawn
             return 1 << 31, 1 << 31
-        return -grant.priority, grant.position
+        return -place[0], place[1]
 
     def _of(self, owner: str) -> Grant:
         return UNLIMITED if owner == LOCAL else self._ask(owner)

@@ -34,8 +34,8 @@ RETRY = 10.0  # seconds until what was refused is tried again
 
 
 class Policy:
-    """`grants(owner)` tells what a service may; `clock` gives monotonic seconds, `wall` Unix seconds. `restore()` comes
-    before all else."""
+    """`grants(service)` tells what a service may, `places(service)` its priority and its position; `clock` gives
+    monotonic seconds, `wall` Unix seconds. `restore()` comes before all else."""
 
     def __init__(
         self,
@@ -43,11 +43,12 @@ class Policy:
         line: Line,
         ledger: ledgers.Ledger,
         grants: Callable[[str], Grant],
+        places: Callable[[str], tuple[int, int] | None],
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._dataplane, self._line, self._ledger, self._clock, self._wall = dataplane, line, ledger, clock, wall
-        self._grants = Grants(grants)
+        self._grants = Grants(grants, places)
         self._held = Held()
         self._compiled = Compiled()
         self._rounds = Rounds()
