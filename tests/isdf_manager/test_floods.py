@@ -57,6 +57,26 @@ def test_a_flood_in_the_name_of_a_device_does_not_lock_it_out(router):
     assert router.report().status_code == 204
 
 
+def test_a_flood_does_not_keep_a_router_from_what_it_has_just_been_told_of(router, manager):
+    """Its assignment says where its files are, which are as genuine as it is."""
+    manager.ok("subscribe", "home1", "lane", "--config", "rate=1mbit", "--no-push")
+    forged(router, BURST + 20)
+    assert router.pull()
+    assert router.runs() == {"lane": {"rate": "1mbit"}}
+    assert router.get(f"/feed/home1/{os.urandom(16).hex()}/Packages").status_code == 429
+    router.etag = ""
+    router.client = manager.client()
+    assert router.get(f"{router.feed}/Packages").status_code == 200
+    forged(router, BURST + 20)
+    assert router.get(f"{router.feed}/Packages").status_code == 429  # it has not asked this process yet
+
+
+def test_who_knows_the_secret_of_a_feed_asks_for_what_is_not_there_as_often_as_for_files(router, manager):
+    manager.applications[-1]._limits.files = limits.Buckets(3, 5.0)
+    answers = [router.get(f"{router.feed}/x{number}").status_code for number in range(5)]
+    assert answers == [404, 404, 404, 429, 429]
+
+
 def test_a_flood_does_not_keep_a_new_router_out(router, manager):
     forged(router, BURST + 20)
     told = manager.ok("device", "add", "home2")

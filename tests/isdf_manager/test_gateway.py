@@ -153,5 +153,33 @@ def test_who_would_wait_too_long_is_told_to_come_again(monkeypatch):
         assert full.wait(10)
         return Response()
 
-    answers = serve(lambda _: Work(0, run), *((scope(), Protocol()) for _ in range(3)))
+    answers = serve(lambda _: Work(0, run, known=True), *((scope(), Protocol()) for _ in range(3)))
     assert [status for status, _, _ in answers] == [200, 200, 503]
+
+
+def test_strangers_keep_a_place_for_those_who_are_known(monkeypatch):
+    monkeypatch.setattr(gateway, "_STRANGERS", 1)
+    last = threading.Event()
+
+    def run(body):
+        if isinstance(body, RefusedError):
+            return Response(status=503)
+        assert last.wait(10)
+        return Response()
+
+    def known(body):
+        last.set()
+        return Response(status=204)
+
+    works = iter([Work(0, run), Work(0, run), Work(0, known, known=True)])
+    answers = serve(lambda _: next(works), *((scope(), Protocol()) for _ in range(3)))
+    assert [status for status, _, _ in answers] == [200, 503, 204]
+
+
+def test_who_dawdles_with_a_body_takes_no_place(monkeypatch):
+    monkeypatch.setattr(gateway, "_WAITING", 1)
+    monkeypatch.setattr(gateway, "BODY_SECONDS", 0.1)
+    slow = Protocol(b"x", end=False)
+    works = iter([Work(10, lambda body: Response(status=408)), Work(0, lambda _: Response())])
+    answers = serve(lambda _: next(works), (scope(), slow), (scope(), Protocol()))
+    assert [status for status, _, _ in answers] == [408, 200]

@@ -97,7 +97,7 @@ class Application:
     def _show_metrics(self, request: Request) -> Work:
         if not self._token or not hmac.compare_digest(request.headers.get("Authorization", "").encode(), self._token):
             raise NotFoundError("metrics are for who sends 'Authorization: Bearer' and metrics_token of manager.yaml")
-        return Work(0, lambda _: Response(self._metrics.render(), content_type=_PROMETHEUS))
+        return Work(0, lambda _: Response(self._metrics.render(), content_type=_PROMETHEUS), known=True)
 
     def _keys(self, request: Request) -> Response:
         """The keys statement: read from its file, and only when that has changed."""
@@ -124,7 +124,11 @@ class Application:
 
     def _feed(self, request: Request, device: str, secret: str, name: str, index: str | None = None) -> Work:
         """A file of the newest publication, or of the one whose `Packages` has the SHA-256 `index`."""
-        limits.look(self._limits.refused, limits.prefix(request.remote_addr))
+        known = self._authentication.knows_feed(device, secret)
+        if known:
+            limits.take(self._limits.files, device)
+        else:
+            limits.look(self._limits.refused, limits.prefix(request.remote_addr))
         table = storage.publication
         query = sa.select(table).where(table.c.device == device).order_by(table.c.serial.desc()).limit(1)
         if index is not None:
@@ -136,13 +140,14 @@ class Application:
                 data = _file(connection, row, name) if row else None
             if data is None:
                 raise NotFoundError("there is no such feed or file; a router's feed is at /feed/DEVICE/SECRET/Packages")
-            limits.take(self._limits.files, device)
+            if not known:
+                limits.take(self._limits.files, device)
             response = Response(data, content_type=_TYPES.get(name, "application/octet-stream"))
             response.add_etag()
             response.headers["Cache-Control"] = "private, no-cache" if index is None else _FOR_EVER
             return response.make_conditional(request)
 
-        return Work(0, fetch)
+        return Work(0, fetch, known)
 
     def _assignment(self, request: Request, device: str) -> Response | Work:
         """The signed assignment, made anew where it is out of date; the router's pull is written down."""
@@ -157,6 +162,7 @@ class Application:
             response.set_etag(served.etag)
             response.headers["Isdf-Keys"] = str(self._keyring.statement.keys.version)
             response.headers["Cache-Control"] = "no-store"
+            self._authentication.learn_feed(device, served.feed)
             self.contacts.pulled(device, served.serial, request.remote_addr, now)
             return response
 
@@ -167,7 +173,7 @@ class Application:
             return answer(served)
 
         is_due = found.served is None or self._published.is_due(found.renew_at, found.signer, now)
-        return Work(0, renew) if is_due else answer(found.served)
+        return Work(0, renew, known=True) if is_due else answer(found.served)
 
     def _report(self, request: Request, device: str) -> Work:
         """What the router says that it runs."""
@@ -179,7 +185,7 @@ class Application:
                 reports.store(connection, device, report, request.remote_addr, self._clock())
             return Response(status=204)
 
-        return Work(reports.MAX_SIZE, store)
+        return Work(reports.MAX_SIZE, store, known=True)
 
 
 def _file(connection: sa.Connection, row: sa.Row, name: str) -> bytes | None:

@@ -41,7 +41,7 @@ _SECRETS = sa.select(storage.publication.c.feed).where(storage.publication.c.dev
 _DEVICE = (
     sa.select(
         storage.device.c.device_key, storage.device.c.serial, storage.device.c.renew_at, storage.device.c.signer,
-        storage.publication.c.etag, storage.publication.c.assignment,
+        storage.publication.c.etag, storage.publication.c.assignment, storage.publication.c.feed,
     )
     .outerjoin_from(
         storage.device,
@@ -68,7 +68,7 @@ class ClockError(RefusedError):
 
 
 class Device(NamedTuple):
-    """What the database has of a device that asks; `etag` and `assignment` are of the publication `serial`."""
+    """What the database has of a device that asks; `etag`, `assignment` and `feed` are of the publication `serial`."""
 
     device_key: str | None
     serial: int
@@ -76,11 +76,12 @@ class Device(NamedTuple):
     signer: str
     etag: str | None
     assignment: bytes | None
+    feed: str | None
 
     @property
     def served(self) -> Served | None:
         """Its newest publication, where it has one."""
-        return None if self.etag is None else Served(self.serial, self.etag, self.assignment)
+        return None if self.etag is None else Served(self.serial, self.etag, self.assignment, self.feed)
 
 
 class Taken:
@@ -105,7 +106,7 @@ class Taken:
 
 
 class Known:
-    """The keys that were good last, of the devices that asked last: what is enough to tell a forged request."""
+    """What was good last (a key, a feed's secret), of the devices that asked last: enough to tell what is genuine."""
 
     def __init__(self) -> None:
         self._keys: OrderedDict[str, bytes] = OrderedDict()
@@ -131,7 +132,7 @@ class Authentication:
     ) -> None:  # fmt: skip
         self._limits, self._proxies, self._clock = limited, proxies, clock
         self._device = store.prepare(_DEVICE)
-        self._taken, self._known = Taken(), Known()
+        self._taken, self._known, self._feeds = Taken(), Known(), Known()
         self._begun = time.monotonic()
 
     def signed(self, request: Request, device: str) -> Device:
@@ -180,6 +181,15 @@ class Authentication:
     def learn(self, device: str, device_key: bytes) -> None:
         """`device` has just enrolled with this key."""
         self._known.put(device, wire.derive(device_key, "request"))
+
+    def learn_feed(self, device: str, secret: str) -> None:
+        """`device` has just been told where its files are."""
+        self._feeds.put(device, secret.encode())
+
+    def knows_feed(self, device: str, secret: str) -> bool:
+        """Whether `device` was told of this secret last; then who shows it is no stranger."""
+        told = self._feeds.get(device)
+        return told is not None and hmac.compare_digest(told, secret.encode())
 
     @staticmethod
     def body(request: Request, data: bytes) -> bytes:

@@ -30,11 +30,13 @@ log = logging.getLogger(__name__)
 class Work(NamedTuple):
     """What an answer needs yet: the body of the request, of at most `most` bytes, and a thread that may wait.
 
-    `run` takes the body; that which `begin` gives takes the error as well that came in place of one.
+    `run` takes the body; that which `begin` gives takes the error as well that came in place of one. `known`: who asks
+    has shown what only a device knows.
     """
 
     most: int
     run: Callable[[bytes | RefusedError], Response]
+    known: bool = False
 
 
 @dataclass(slots=True)
@@ -93,7 +95,7 @@ class Dispatch:
             answer = _failed()
         if isinstance(answer, Work):
             run = answer.run
-            return Work(answer.most, lambda body: self._answer(exchange, lambda: run(_given(body))))
+            return answer._replace(run=lambda body: self._answer(exchange, lambda: run(_given(body))))
         self._metrics.answered(exchange.endpoint, answer.status_code)
         self._access_log.write(exchange.request, answer, time.perf_counter() - exchange.begun, logged)
         return answer

@@ -1,7 +1,8 @@
 """From Granian to the application: connections, TLS and HTTP are in Rust, and no thread waits for a client.
 
 What `dispatch` answers at once is answered in the event loop; for the rest the body is awaited there, with a deadline,
-and a thread has it only then. RSGI is Granian's own interface
+and a thread has it only then. Who dawdles with a body keeps nobody from the threads; and strangers have a part of the
+places in their queue, so that those who are known have the others. RSGI is Granian's own interface
 (https://github.com/emmett-framework/granian/blob/master/docs/spec/RSGI.md).
 """
 
@@ -18,7 +19,8 @@ from .dispatch import Dispatch, Work
 from .problems import BusyError, SlowError, TooLargeError
 
 BODY_SECONDS = 5.0  # for the whole of a body
-_WAITING = 500  # answers that may wait for a body or a thread; the turn of more would come too late
+_WAITING = 500  # answers that may wait for a thread; the turn of more would come too late
+_STRANGERS = 100  # of them, of those who have shown nothing that only a device knows
 
 
 class Gateway:
@@ -30,7 +32,7 @@ class Gateway:
     def __init__(self, application: Dispatch, threads: int, inline: bool = True) -> None:
         self._application, self._inline = application, inline
         self._pool = ThreadPoolExecutor(threads, "request")
-        self._waiting = 0
+        self._waiting = self._strangers = 0
 
     async def __rsgi__(self, scope, protocol) -> None:
         environ = _environ(scope)
@@ -46,14 +48,19 @@ class Gateway:
         self._pool.shutdown(cancel_futures=True)
 
     async def _rest(self, work: Work, protocol) -> Response:
-        if self._waiting >= _WAITING:
-            return work.run(BusyError("too many requests are waiting at this moment; try again later"))
+        body = await _read(protocol, work.most) if work.most else b""
+        stranger = not work.known
+        if self._waiting >= _WAITING or (stranger and self._strangers >= _STRANGERS):
+            body = BusyError("too many requests are waiting at this moment; try again later")
+        if isinstance(body, RefusedError):
+            return work.run(body)
         self._waiting += 1
+        self._strangers += stranger
         try:
-            body = await _read(protocol, work.most) if work.most else b""
             return await self._in_thread(work.run, body)
         finally:
             self._waiting -= 1
+            self._strangers -= stranger
 
     def _in_thread(self, function, *arguments) -> asyncio.Future:
         return asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)

@@ -3,7 +3,8 @@
 Who is refused (forged, unknown, not there) is counted for its prefix: the /64 of IPv6, that one customer has, and the
 address of IPv4. What is genuine is counted for its device, and never for the address: thousands of routers may share
 one behind a carrier's NAT, and a neighbour who forges must not lock them out. So a prefix that was refused too often
-is not shut off; of what it sends, only what is known to be good without the database is looked at further.
+is not shut off; of what it sends, only what is known to be good without the database is looked at further: signed by
+the key, or with the secret of the feed, that was good last for this device, as long as the process runs.
 
 refused, of a prefix: 60 at once, then one a second. Some swapped boxes behind one address ask once in half an hour
     each; 10,000 addresses that scan cause 10,000 reads a second, which one core does.

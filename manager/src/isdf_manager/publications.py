@@ -32,7 +32,12 @@ _DUE = sa.select(storage.device.c.serial, storage.device.c.renew_at, storage.dev
     storage.device.c.name == sa.bindparam("name")
 )
 _NEWEST = (
-    sa.select(storage.publication.c.serial, storage.publication.c.etag, storage.publication.c.assignment)
+    sa.select(
+        storage.publication.c.serial,
+        storage.publication.c.etag,
+        storage.publication.c.assignment,
+        storage.publication.c.feed,
+    )
     .where(storage.publication.c.device == sa.bindparam("name"))
     .order_by(storage.publication.c.serial.desc())
     .limit(1)
@@ -41,11 +46,15 @@ _NEWEST = (
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The newest publication of a device as its assignment is served; `etag` is the SHA-256 of the payload."""
+    """The newest publication of a device as its assignment is served; `etag` is the SHA-256 of the payload.
+
+    `feed` is the secret in the path of its files.
+    """
 
     serial: int
     etag: str
     assignment: bytes
+    feed: str
 
 
 class Publications:

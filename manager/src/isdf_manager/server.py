@@ -25,7 +25,8 @@ from .home import Config, Home
 from .port import Port
 
 log = logging.getLogger(__name__)
-_CONNECTIONS = 8000  # at once, on each address, and a third of the files that may be open; more wait in the kernel
+_CONNECTIONS = 8000  # at once, on each address; more wait in the kernel
+_OTHER_FILES = 256  # that are no connections; with two certificates there are twice as many of those
 _BACKLOG = 4096
 _HEADER_SECONDS = 10  # for the head of a request; as long may a connection be idle
 _HEADER_BYTES = 16384
@@ -58,8 +59,8 @@ class Serving:
 class Server:
     """`run()` serves `home` on the addresses `listen` until SIGTERM or SIGINT.
 
-    From the beginning clients can connect; they are answered when a request that is signed then is taken, 1.25 s later at
-    the most. `InvalidError` names what is missing, or the address that cannot be had, before anything is open.
+    Clients can connect from the beginning. They are answered when a request that is signed then is taken, 1.25 s later
+    at the most. `InvalidError` names what is missing, or the address that cannot be had, before anything is open.
     """
 
     def __init__(self, home: Home, config: Config, listen: tuple[str, ...]) -> None:
@@ -75,7 +76,7 @@ class Server:
         logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        self._connections = min(_CONNECTIONS, most // 3 // len(self._ports))
+        self._connections = min(_CONNECTIONS, (most - _OTHER_FILES) // 2 // len(self._ports))
         # After the ports are had: what the process before took is older than this.
         application = app.Application(self._home, self._config, AccessLog())
         gateway = Gateway(application.wsgi, self._config.threads, inline=application.store.is_sqlite)
