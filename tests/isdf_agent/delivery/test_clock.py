@@ -40,10 +40,60 @@ def test_time_is_never_before_what_an_assignment_said(loop):
     assert not loop.clock.is_set
 
 
-def test_an_older_assignment_does_not_lower_the_floor(loop):
+def test_the_same_assignment_again_changes_nothing(loop):
+    loop.skew = -NOW
     loop.clock.learn(NOW + 500)
+    loop.time += 10
+    loop.clock.learn(NOW + 500)
+    assert loop.clock.now() == NOW + 510
+
+
+def test_a_newer_assignment_that_was_issued_before_the_time_that_is_known_does_not_set_it_back(loop):
+    loop.skew = -NOW
     loop.clock.learn(NOW)
-    assert loop.clock.now() == NOW + 500
+    loop.time += 10 * DAY
+    loop.clock.learn(NOW + 9 * DAY)
+    assert loop.clock.now() == NOW + 10 * DAY
+
+
+def test_a_newer_assignment_that_was_issued_before_the_last_one_replaces_the_floor(loop):
+    """The last one was of a manager whose clock was wrong."""
+    loop.clock.learn(NOW + 3650 * DAY)
+    assert not loop.clock.is_set
+    loop.clock.learn(NOW)
+    assert loop.clock.now() == NOW
+    assert loop.clock.is_set
+
+
+def test_a_manager_that_was_wrong_once_may_say_otherwise_the_next_time(loop):
+    loop.clock.tell(NOW + 3650 * DAY)
+    loop.clock.learn(NOW + 3650 * DAY)
+    loop.time += 60
+    loop.clock.tell(NOW + 60)
+    assert loop.clock.now() == NOW + 60
+    loop.skew = -NOW
+    assert loop.clock.now() == NOW + 60
+
+
+def test_what_never_ran_is_not_over_for_good_by_a_time_that_was_wrong(loop):
+    loop.clock.tell(NOW + 3650 * DAY)
+    passes = follow(loop, ENTRY)
+    assert passes.state(ENTRY) == "ended"
+    assert passes.left([ENTRY]) == {}
+    loop.clock.tell(NOW)
+    assert passes.state(ENTRY) == "open"
+    assert not passes.has_run(ENTRY)
+
+
+def test_a_proved_time_gives_back_what_a_wrong_one_or_a_power_cut_took(loop):
+    passes = follow(loop, ENTRY, saved={f"tv {ENTRY.order} {ENTRY.until}": 5})
+    loop.time += 20
+    assert passes.state(ENTRY) == "ended"
+    loop.clock.tell(NOW + 20)
+    assert passes.state(ENTRY) == "open"
+    assert [*passes.left([ENTRY]).values()] == [80]
+    loop.time += 80
+    assert passes.state(ENTRY) == "ended"
 
 
 def test_a_clock_that_is_right_is_believed(loop):
@@ -180,3 +230,24 @@ def test_no_way_of_setting_the_clock_ends_anything_for_good(moves, entry):
         passes.state(entry)
     loop.skew = 0
     assert passes.state(entry) == "open"
+
+
+@given(st.integers(1, 3 * DAY), st.lists(st.integers(1, 2 * DAY), max_size=20))
+def test_no_power_cut_makes_a_pass_longer_with_a_clock_at_1970(length, runs):
+    """Of each process nothing is left but what it saved; the last one runs for as long as it may."""
+    loop, kept, ran = FakeLoop(), {}, 0.0
+    entry = replace(ENTRY, until=NOW + length)
+    loop.skew = -2 * NOW
+    for seconds in [*runs, 4 * DAY]:
+        loop.forget()
+        passes = Passes(loop.clock, dict(kept), kept.update)
+        passes.follow(statement(entry))
+        while seconds > 0 and passes.state(entry) == "open":
+            passes.save([entry])
+            step = max(0.01, min(seconds, passes.next_save(), passes.next_look([entry])))
+            loop.time += step
+            seconds -= step
+            ran += step
+    assert ran <= length + 1  # with what saved figures are rounded by
+    if not runs:
+        assert ran >= length - 1

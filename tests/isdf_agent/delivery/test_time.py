@@ -3,6 +3,8 @@
 import pytest
 from simulator import NOW
 
+from isdf_agent.delivery.clock import Passes
+
 DAY = 86400
 TO_2037 = 11 * 365 * DAY
 RUNS = {"tv": "1.0.0"}
@@ -56,16 +58,29 @@ def test_a_pass_ends_offline_through_reboots_with_a_clock_at_1970(router, operat
     assert router.services.versions() == {}
 
 
-def test_a_power_cut_gives_back_no_more_than_what_was_not_saved(router, operator):
-    operator.configure("tv", until=NOW + 4 * DAY)
+@pytest.mark.parametrize("hours", [24, 1, 0.1])
+def test_a_power_cut_makes_no_pass_longer(router, operator, hours):
+    """With a clock at 1970, however often the power goes."""
+    operator.configure("tv", until=NOW + 2 * DAY)
     router.pull()
     router.loop.skew = -NOW
     ran = 0
     while router.services.versions() == RUNS:
+        router.loop.advance(hours * 3600)
+        router.restart(reboot=True)
+        ran += hours
+    assert ran <= 48 + hours
+
+
+def test_a_power_cut_takes_from_a_pass_no_more_than_what_runs_between_two_saves(router, operator):
+    operator.configure("tv", until=NOW + 4 * DAY)
+    router.pull()
+    router.loop.skew = -NOW
+    for _ in range(3):
         router.loop.advance(DAY)
         router.restart(reboot=True)
-        ran += 1
-    assert ran == 5
+    router.loop.advance(DAY - 3 * Passes.SAVE - 60)
+    assert router.services.versions() == RUNS
 
 
 def test_a_pass_that_waited_while_the_router_was_off_is_not_longer_for_it(router, operator):

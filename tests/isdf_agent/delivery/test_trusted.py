@@ -69,6 +69,26 @@ def test_a_clock_that_is_not_set_calls_nothing_too_new(operator):
     assert trusted(operator, clock_set=False).accept_assignment(data)
 
 
+def test_a_clock_that_is_not_set_calls_too_new_what_is_newer_than_its_answer(operator):
+    data = operator.assignment(issued=NOW + 200_000, expires=NOW + 300_000)
+    with pytest.raises(RefusedError, match="issued on"):
+        trusted(operator, now=NOW - 10**9, clock_set=False, date=NOW).accept_assignment(data)
+    assert trusted(operator, now=NOW - 10**9, clock_set=False, date=NOW + 199_000).accept_assignment(data)
+
+
+def test_the_time_of_an_assignment_that_was_wrong_about_it_counts_for_nothing(operator):
+    """By a key that was replaced, or by a manager whose clock was ahead; not where it may have been right."""
+    wrong = NOW + 200 * 365 * 86400
+    signer = operator.assignment_key.fingerprint.hex()
+    last = {"now": wrong + 10, "unsigned": 0.0, "clock_set": False, "issued": wrong, "serial": 1, "digest": "0" * 64}
+    assert trusted(operator, **last, signer=signer).accept_assignment(operator.assignment())
+    assert trusted(operator, **last | {"issued": 0}, signer=make_key(9).fingerprint.hex()).accept_assignment(
+        operator.assignment()
+    )
+    with pytest.raises(RefusedError, match="expired"):
+        trusted(operator, **last | {"issued": 0}, signer=signer).accept_assignment(operator.assignment())
+
+
 def test_a_signature_by_another_key_is_refused(operator):
     for key in (make_key(9), operator.catalogue_key):
         with pytest.raises(SignatureError, match="not signed by this router's assignment key"):

@@ -3,7 +3,11 @@
 A service ends when the wall clock says so, or when its remaining time has been *run* (monotonic), whichever is first: a
 clock that was set back, or never set, makes nothing longer. A clock that was set ahead ends it too, but only for as
 long as it is wrong: the remaining time is reckoned from what is certain, never from the wall clock. A manager that
-proved who he is says with each answer what time it is: from then on a wall clock that is far off is not believed.
+proved who he is says with each answer what time it is: from then on a wall clock that is far off is not believed, nor
+what an assignment said; and who was wrong once may say otherwise the next time.
+
+What has run is written to flash before it has: a power cut gives no pass a second more. What it takes from one is at
+most the time until the next write, and is given back by a manager that proves the time.
 """
 
 from __future__ import annotations
@@ -26,40 +30,53 @@ class Clock:
 
     def __init__(self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._wall, self.monotonic = wall, monotonic
-        self._floor, self._floor_at = BUILT, monotonic()
         self._told: tuple[float, float] | None = None  # what the manager said, and when
+        self.forget()
 
     def learn(self, issued: float) -> None:
-        """A verified assignment was issued at `issued`: it is not earlier."""
-        if issued > self.least():
+        """The newest verified assignment was issued at `issued`: it is not earlier.
+
+        Where one before it was issued later, that one said what it could not know, and does not count any more.
+        """
+        if issued < self._issued or issued > self._signed():
             self._floor, self._floor_at = issued, self.monotonic()
+        self._issued = issued
 
     def tell(self, time: float) -> None:
         """Somebody who is certainly the manager says what time it is."""
-        self._told = time, self.monotonic()
-        self.learn(time - self.OFF)
+        self._told = float(time), self.monotonic()
 
     def forget(self) -> None:
         """The key of the assignments that were believed was replaced: it may have been stolen, and have lied."""
-        self._floor, self._floor_at = BUILT, self.monotonic()
+        self._issued, self._floor, self._floor_at = 0.0, BUILT, self.monotonic()
 
     def now(self) -> float:
-        wall = self._wall()
-        if self._told:
-            told, at = self._told
-            known = told + self.monotonic() - at
-            if abs(wall - known) > self.OFF:
-                return known
-        return max(wall, self.least())
+        return max(self.unsigned(), self.least())
+
+    def unsigned(self) -> float:
+        """What time it is if no assignment is asked: an assignment says nothing against one that overrules it."""
+        wall, proved = self._wall(), self.proved()
+        return wall if proved is None or abs(wall - proved) <= self.OFF else proved
+
+    def proved(self) -> float | None:
+        """What time it is by the manager's own word; None where he never proved who he is."""
+        if self._told is None:
+            return None
+        told, at = self._told
+        return told + self.monotonic() - at
 
     def least(self) -> float:
         """It is not earlier, however the wall clock is set."""
-        return self._floor + self.monotonic() - self._floor_at
+        proved = self.proved()
+        return self._signed() if proved is None else proved - self.OFF
 
     @property
     def is_set(self) -> bool:
         """Whether the time may be right; otherwise it is at least that late."""
         return self._told is not None or self._wall() >= self.least()
+
+    def _signed(self) -> float:
+        return self._floor + self.monotonic() - self._floor_at
 
 
 class Passes:
@@ -68,7 +85,9 @@ class Passes:
     An entry without an end of its own has one too: its `offline_grace` after the assignment has expired.
     """
 
-    SAVE = 4200.0  # seconds between saves: with all else that is written, less than 24 a day
+    SAVE = 5400.0  # seconds between saves at most: with all else that is written, less than 24 a day
+    PART = 3  # a third of what is left of the shortest pass is another bound,
+    LEAST = 300.0  # seconds, where it is not less than these
     LOOK = 60.0  # seconds between looks at the clock where it matters: it may be set at any time
 
     def __init__(
@@ -77,7 +96,7 @@ class Passes:
     ) -> None:  # fmt: skip
         self._clock = clock
         self._left = dict(saved or {})
-        self._save, self._saved, self._saved_at = save, set(self._left), clock.monotonic()
+        self._save, self._saved, self._due = save, set(self._left), clock.monotonic()
         self._paused: dict[str, float] = {}
         self._since = clock.monotonic()
         self._expires = 0
@@ -105,7 +124,8 @@ class Passes:
 
     def has_run(self, entry: Entry) -> bool:
         """Whether `entry` has ended whatever the clock may say yet."""
-        return self._clock.least() >= self._end(entry) or self._left.get(self._key(entry), float("inf")) <= self._ran()
+        begun = self._key(entry) in self._left
+        return self._clock.least() >= self._end(entry) or (begun and self._remaining(entry) <= 0)
 
     def next_look(self, entries: Iterable[Entry]) -> float | None:
         """Seconds until one of `entries` may change its state; None: none does by itself."""
@@ -130,24 +150,41 @@ class Passes:
         return {self._key(e): round(self._remaining(e), 1) for e in begun if e.until is not None or lost}
 
     def save(self, entries: Iterable[Entry], *, now: bool = False) -> None:
-        """Save where one has begun or gone, and otherwise (unless `now`) once in a while: flash wears."""
+        """Save where one has begun or gone, and otherwise once in a while: flash wears.
+
+        Saved is what is left at the next save, so that a power cut before it makes nothing longer; or (`now`), where
+        nothing runs on, what is left.
+        """
         left = self.left(entries)
-        if now or left.keys() != self._saved or self._clock.monotonic() - self._saved_at >= self.SAVE:
-            self._saved, self._saved_at = left.keys(), self._clock.monotonic()
+        if now or left.keys() != self._saved or self.next_save() == 0.0:
+            runs = {key: seconds for key, seconds in left.items() if key not in self._paused}
+            shortest = min((seconds for seconds in runs.values() if seconds > 0), default=float("inf"))
+            ahead = 0.0 if now else min(self.SAVE, max(self.LEAST, shortest / self.PART))
+            self._saved, self._due = left.keys(), self._clock.monotonic() + ahead
             try:
-                self._save(left)
+                self._save(left | {key: max(0.0, round(seconds - ahead, 1)) for key, seconds in runs.items()})
             except OSError as error:
                 log.error("what passes have left could not be saved: %s", error)
+
+    def next_save(self) -> float:
+        """Seconds until `save` has something to do."""
+        return max(0.0, self._due - self._clock.monotonic())
 
     def _end(self, entry: Entry) -> float:
         return self._expires + entry.offline_grace if entry.until is None else entry.until
 
     def _remaining(self, entry: Entry) -> float:
-        # Kept as if the entry had begun with this object, so that one subtraction serves all.
-        whole = self._end(entry) - max(self._clock.least(), entry.since)
-        key = self._key(entry)
-        left = self._left.setdefault(key, whole + self._ran()) - self._ran()
-        return self._paused.get(key, left)
+        key, end, proved = self._key(entry), self._end(entry), self._clock.proved()
+        if key in self._paused:
+            return self._paused[key]
+        if key not in self._left:
+            whole = end - max(self._clock.least(), entry.since)
+            if whole <= 0:
+                return whole  # what never ran is not over for good: the next word about the time may be another one
+            # Kept as if the entry had begun with this object, so that one subtraction serves all.
+            self._left[key] = whole + self._ran()
+        left = self._left[key] - self._ran()
+        return left if proved is None else max(left, end - max(proved, entry.since))
 
     def _ran(self) -> float:
         return self._clock.monotonic() - self._since

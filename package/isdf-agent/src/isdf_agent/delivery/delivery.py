@@ -165,7 +165,8 @@ class Delivery:
             "etag": f'"{digest}"' if digest and not self.rollout.missing else None,
             # Somebody waits for what a push brings. Other pulls go where the name leads now.
             "known": self._ends[1] if self._ends and reason == "push" else None,
-            "now": self._clock.now(), "clock_set": self._clock.is_set, "vouched": self._vouched,
+            "now": self._clock.now(), "unsigned": self._clock.unsigned(), "clock_set": self._clock.is_set,
+            "issued": received.assignment.issued if received else 0, "vouched": self._vouched,
         }  # fmt: skip
         self._fetch(parameters, lambda result: self._pulled(reason, result))
 

@@ -27,7 +27,7 @@ from isdf.value import dataclass, field
 
 from .feed import Feed
 from .manager import Manager
-from .request import TooManyError, deadline, time_of
+from .request import TooManyError, date_of, deadline, time_of
 from .trusted import ASSIGNMENT_MAX, INDEX_MAX, Trusted, TrustedKeys
 from .usign import Usign
 
@@ -39,8 +39,8 @@ class Pull:
     """What a pull is told. `keys` is the file of the manager's keys statement; `folder` is made for this pull, named by
     a number that only rises; `have` are the files of packages that are here already, by SHA-256; `serial`, `digest` and
     `signer` are those of the last assignment, `etag` is its ETag where nothing is missing; `known` is the address of
-    the manager where it is to be tried before its name is looked up; `now` is the agent's clock;
-    `status` is the package manager's status file; `vouched` is as in `Trusted`."""
+    the manager where it is to be tried before its name is looked up; `now` is the agent's clock; `issued`,
+    `unsigned` and `vouched` are as in `Trusted`; `status` is the package manager's status file."""
 
     manager: str
     insecure: bool
@@ -57,6 +57,8 @@ class Pull:
     etag: str | None
     now: float
     clock_set: bool
+    issued: int = 0
+    unsigned: float | None = None
     known: str | None = None
     have: dict[str, str] = field(default_factory=dict)
     vouched: dict[str, str] = field(default_factory=dict)
@@ -116,8 +118,9 @@ def _pull(pull: Pull, timeline: dict[str, int], result: dict) -> None:
         )
         trusted = Trusted(
             pull.device, key, catalogue_key, usign,
-            now=result.get("time", pull.now), clock_set=pull.clock_set or "time" in result,
+            now=result.get("time", pull.now), clock_set=pull.clock_set or "time" in result, date=date_of(answer),
             serial=pull.serial, digest=pull.digest, signer=pull.signer, vouched=pull.vouched,
+            issued=pull.issued, unsigned=result.get("time", pull.unsigned),
         )  # fmt: skip
         assignment = trusted.accept_assignment(answer.body)
         timeline["verified"] = _now()

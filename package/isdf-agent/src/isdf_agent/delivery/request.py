@@ -82,11 +82,17 @@ def problem(answer: Answer) -> dict:
 
 
 def time_of(answer: Answer) -> int:
-    """Unix time of the manager's header `Date`; without one that is a time, that of this router."""
+    """Unix time of the manager's header `Date`; without one, that of this router."""
+    date = date_of(answer)
+    return int(time.time()) if date is None else date
+
+
+def date_of(answer: Answer) -> int | None:
+    """Unix time of the header `Date`, if there is one that can be."""
     try:
         return int(parsedate_to_datetime(answer.headers.get("date", "")).timestamp())
     except (ValueError, OverflowError):
-        return int(time.time())
+        return None
 
 
 @contextlib.contextmanager

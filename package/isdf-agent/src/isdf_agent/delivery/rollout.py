@@ -337,9 +337,10 @@ class Rollout:
         if self._timer:
             self._timer.cancel()
         due = self._due_in()
-        waits = [self._passes.next_look(self._entries), None if due is None else max(due, 1.0), Passes.SAVE]
+        waits = [self._passes.next_look(self._entries), None if due is None else max(due, 1.0)]
+        waits.append(max(self._passes.next_save(), 1.0))
         wait = min(wait for wait in waits if wait is not None)
-        self._timer = self._loop.after(max(wait, 1.0) if self._turns.busy else wait, self._look)
+        self._timer = self._loop.after(max(wait, 1.0 if self._turns.busy else 0.001), self._look)
 
     def _due_in(self) -> float | None:
         """Seconds until a settle has something to do, but for the clock."""

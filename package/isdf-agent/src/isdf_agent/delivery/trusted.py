@@ -8,8 +8,10 @@ The rules, in the order in which they are applied:
    assignment key or the authority can be replaced and never comes back, and the catalogue key is for ever.
 1. An assignment is believed when the assignment key of the keys statement signed it, nothing in it is unsigned, it is
    for this device, its serial is not below that of the last one believed (and where it is equal, it is the same
-   assignment), it has not expired, and it was not issued more than a day from now by a clock that is set. The last one
-   counts only if the same key signed it: whoever stole the key before may have used up all serials.
+   assignment), it has not expired, and it was not issued more than a day from now by a clock that is set, or else by
+   the date of the answer that brought it. The last one counts only if the same key signed it: whoever stole the key
+   before may have used up all serials. Nor does the time that the last one said count against one by another key, or
+   against a newer one that was issued before it: one of the two was wrong about the time.
 2. An index is believed when it has the size and the hash that the assignment says, and names each package that the
    assignment wants with the same version, file name, size and hash.
 3. A package is believed when it has the size and the hash that the assignment says, the *catalogue* key signed its
@@ -31,6 +33,7 @@ from isdf.formats import ipk, opkg_index, usign
 from isdf.formats import keys as statements
 from isdf.formats.claim import Claim
 from isdf.formats.service_package import check_service_package
+from isdf.formats.statement import MAX_INT
 
 KEYS_MAX = statements.MAX_SIZE + 1000  # bytes, signature included
 ASSIGNMENT_MAX = 256 << 10
@@ -73,8 +76,9 @@ class TrustedKeys:
 
 
 class Trusted:
-    """`now` is Unix time; `clock_set` says whether it may be relied on to call something *too new*. `serial`, `digest`
-    and `signer` (the fingerprint of its key, hex) are those of the last assignment.
+    """`now` is Unix time; `clock_set` says whether it may be relied on to call something *too new*; `date` is for that
+    where it may not. `serial`, `issued`, `digest` and `signer` (the fingerprint of its key, hex) are those of the last
+    assignment; `unsigned` is the time if that is not asked.
 
     `vouched` are signatures of the catalogue key that were verified before, each with its message: a router with ten
     services need not verify nine again.
@@ -83,12 +87,15 @@ class Trusted:
     def __init__(
         self, device: str, assignment_key: usign.PublicKey, catalogue_key: usign.PublicKey, verify: Verify, *,
         now: float, clock_set: bool = True, serial: int = 0, digest: str | None = None, signer: str | None = None,
-        vouched: dict[str, str] | None = None,
+        vouched: dict[str, str] | None = None, issued: int = 0, unsigned: float | None = None,
+        date: float | None = None,
     ) -> None:  # fmt: skip
-        self._device, self._verify, self._now, self._clock_set = device, verify, now, clock_set
+        self._device, self._verify = device, verify
+        self._now, self._unsigned = now, now if unsigned is None else unsigned
+        self._latest = now if clock_set else date
         self._assignment_key, self._catalogue_key = assignment_key, catalogue_key
         same = signer in (None, assignment_key.fingerprint.hex())
-        self._serial, self._digest = (serial, digest) if same else (0, None)
+        self._serial, self._digest, self._issued = (serial, digest, issued) if same else (0, None, MAX_INT)
         self._vouched = vouched or {}
         self.assignment: wire.Assignment | None = None
 
@@ -108,9 +115,9 @@ class Trusted:
         digest = hashlib.sha256(payload).hexdigest()
         if new.serial == self._serial and self._digest not in (None, digest):
             raise RefusedError(f"the assignment's serial {new.serial} was used before, for another assignment")
-        if new.expires <= self._now:
+        if new.expires <= (self._unsigned if new.issued < self._issued else self._now):
             raise RefusedError(f"the assignment of serial {new.serial} expired on {_date(new.expires)}; {self._here}")
-        if self._clock_set and new.issued > self._now + CLOCK_TOLERANCE:
+        if self._latest is not None and new.issued > self._latest + CLOCK_TOLERANCE:
             raise RefusedError(f"the assignment of serial {new.serial} was issued on {_date(new.issued)}; {self._here}")
         self.assignment = new
         return new
