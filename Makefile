@@ -10,9 +10,11 @@ demo: system $(VENV)/made ## the whole story in two minutes; the figure is in bu
 	@$(PY) -m premises.demo $(if $(FULL),--full)
 
 test: system-tests $(VENV)/made ## all tests, unit tests first
+	@rm -f build/attacks.json
 	@$(PY) -m pytest -m 'not system' -n auto
 	@$(PY) -m pytest -m 'system and not alone' -n 3 --dist loadfile
 	@$(PY) -m pytest -m 'system and alone'
+	@$(PY) tests/attacks/table.py
 
 contract: system-tests $(VENV)/made ## with OPENWRT_ROOT: each stand-in beside OpenWrt's own, and with its counterpart
 	@: $${OPENWRT_ROOT:?has to be the folder with the programs of OpenWrt: sbin/ubusd, bin/ubus, bin/opkg, bin/usign}

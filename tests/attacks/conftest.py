@@ -11,10 +11,9 @@ import pytest
 
 from attacks.home import Home
 from attacks.isp import Isp, SecureIsp
-from attacks.table import ATTACKS
+from attacks.table import ATTACKS, OUTCOMES
 
 CHECKOUT = Path(__file__).parents[2]
-OUTCOME = CHECKOUT / "build" / "attacks.json"
 sys.path.append(str(CHECKOUT / "tests" / "isdf_agent" / "delivery"))  # for `simulator`, an operator in memory
 
 
@@ -30,11 +29,14 @@ def pytest_itemcollected(item):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """An attack counts as refused when its test passed as a whole, its positive control too."""
+    """An attack counts as refused when its test passed as a whole, its positive control too, in each of its forms."""
     report = yield
+    outcomes = item.session.stash.setdefault(_OUTCOMES, {})
     for mark in item.iter_markers("attack"):
-        if report.failed or report.when == "call":
-            item.session.stash.setdefault(_OUTCOMES, {})[mark.args[0]] = "succeeded" if report.failed else "refused"
+        if report.failed:
+            outcomes[mark.args[0]] = "succeeded"
+        elif report.when == "call" and report.passed:
+            outcomes.setdefault(mark.args[0], "refused")
     return report
 
 
@@ -49,8 +51,8 @@ def write(outcomes: dict[str, str]) -> None:
     """Put the outcomes of this run beside those of others, of which several may end at the same time."""
     if not outcomes:
         return
-    OUTCOME.parent.mkdir(exist_ok=True)
-    with OUTCOME.open("a+") as file:
+    OUTCOMES.parent.mkdir(exist_ok=True)
+    with OUTCOMES.open("a+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
         try:

@@ -1,4 +1,13 @@
-"""The attack table: each attack by its name, and what it tries. A test tries it; docs/security.md says what follows."""
+"""The attack table: each attack by its name, and what it tries. A test tries it; docs/security.md says what follows.
+
+As a program: exit status 0 when the outcomes in build/attacks.json are those of all attacks, and each was refused.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+OUTCOMES = Path(__file__).parents[2] / "build" / "attacks.json"
 
 ATTACKS = {
     # What an assignment may be
@@ -121,3 +130,16 @@ ATTACKS = {
     "service-listens-to-the-network": "the packets of the home",
     "service-floods-its-log": "the log of the router, and of its operator",
 }
+
+
+def main() -> int:
+    outcomes = json.loads(OUTCOMES.read_text()) if OUTCOMES.exists() else {}
+    refused = [name for name in ATTACKS if outcomes.get(name) == "refused"]
+    print(f"{len(refused)} of {len(ATTACKS)} attacks were tried and refused")
+    for name in ATTACKS.keys() - set(refused):
+        print(f"  {name}: {outcomes.get(name, 'not tried')}")
+    return len(refused) != len(ATTACKS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
