@@ -42,7 +42,9 @@ def test_a_users_range_is_found_by_name_or_number(tmp_path, text, found):
 
 def test_missing_programs_are_named_as_packages(monkeypatch, user):
     monkeypatch.setattr(privilege.shutil, "which", lambda name, path=None: None)
-    with pytest.raises(privilege.LackingError, match=r"paste: sudo apt-get update && .* dnsmasq-base .* uidmap util-linux$"):
+    with pytest.raises(
+        privilege.LackingError, match=r"paste: sudo apt-get update && .* dnsmasq-base .* uidmap util-linux$"
+    ):
         privilege.check()
 
 

@@ -1,7 +1,7 @@
 """The command `uci` on a router: what shell scripts do to the files of /etc/config.
 
-    uci [-t FOLDER] [-q] get CONFIG.SECTION[.OPTION] | set CONFIG.SECTION[.OPTION]=VALUE | add_list CONFIG.SECTION.OPTION=VALUE
-             | delete CONFIG.SECTION[.OPTION] | commit [CONFIG]
+    uci [-t FOLDER] [-q] get CONFIG.SECTION[.OPTION] | set CONFIG.SECTION[.OPTION]=VALUE
+             | add_list CONFIG.SECTION.OPTION=VALUE | delete CONFIG.SECTION[.OPTION] | commit [CONFIG]
 
 Sections go by their name. A change is in the file at once, where OpenWrt's uci keeps it aside until `commit`, in FOLDER
 where it is given; as with that one comments do not outlive a change. Reference: openwrt/uci `cli.c`, `file.c`.
