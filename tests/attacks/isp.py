@@ -176,12 +176,12 @@ class Isp:
         assert (path, status) in self.refusals(start)
 
     @contextlib.contextmanager
-    def refusing_key(self, device: str, status: int) -> Iterator[None]:
+    def refusing_key(self, device: str, status: int, path: str = "/enroll") -> Iterator[None]:
         """What happens inside binds no key to `device`; the manager logs that it refused an enrolment."""
         start, before = len(self.log()), self.written(device)[0]
         yield
         assert self.written(device)[0] == before
-        assert ("/enroll", status) in self.refusals(start)
+        assert (path, status) in self.refusals(start)
 
     def refusals(self, start: int) -> set[tuple[str, int]]:
         """Path and status of what the manager answered since its log had the length `start`."""

@@ -102,6 +102,7 @@ ATTACKS = {
     "replaced-router-comes-back": "a router whose place another one has taken",
     "man-in-the-middle-with-keys-of-his-own": "somebody between a new router and its manager, who says that he is it",
     "man-in-the-middle-with-the-true-keys": "the same, who has the manager's statement and a certificate of his own",
+    "man-in-the-middle-with-keys-that-were-replaced": "the same, with old keys of the manager's and a stolen authority",
     "keys-by-the-assignment-key": "a keys statement by whoever stole the assignment key",
     "keys-of-another-catalogue-key": "a keys statement by a catalogue key of one's own",
     "keys-of-an-older-version": "the keys statement of before a rotation",

@@ -7,9 +7,11 @@ import pytest
 from certificates import Authority
 from simulator import Operator, make_key
 
+from attacks.forgery import signed
 from attacks.home import Home
 from attacks.relay import Relay, saying
-from isdf.formats import claim
+from isdf.formats import claim, keys, usign
+from isdf.value import replace
 
 pytestmark = pytest.mark.system
 attack = pytest.mark.attack
@@ -64,7 +66,7 @@ def test_a_claim_code_that_nobody_gave_out(secure_isp, homes):
     uci = secure_isp.add("wrong")
     code = code_of(uci)
     public = secure_isp.catalogue_key.public_key()
-    with secure_isp.refusing_key("wrong", 403):
+    with secure_isp.refusing_key("wrong", 403, "/enroll/seal"):
         refused(homes(uci.replace(code, claim.make(os.urandom(10), public))), "does not know this claim code")
     mistyped = code[:-1] + ("A" if code[-1] != "A" else "B")
     refused(homes(uci.replace(code, mistyped)), "option claim: .*mistyped")
@@ -99,9 +101,9 @@ def between(secure_isp, tmp_path):
     relay.close()
 
 
-def learned_nothing(between: Relay, code: str) -> None:
+def learned_nothing(between: Relay, code: str, *others: str) -> None:
     """Nobody told him the token or a key."""
-    assert {request.path for request in between.seen} == {"/keys"}
+    assert {request.path for request in between.seen} == {"/keys", *others}
     token = claim.parse(code).token.hex().encode()
     assert not any(token in request.body for request in between.seen)
 
@@ -126,5 +128,18 @@ def test_somebody_in_between_who_hands_on_what_the_manager_says(secure_isp, home
     uci = secure_isp.add("bob")
     refused(homes(uci), "not of the authority .*told neither the claim code nor this router's key")
     learned_nothing(between, code_of(uci))
+    secure_isp.relay.target = secure_isp.port
+    homes(uci).start()
+
+
+@attack("man-in-the-middle-with-keys-that-were-replaced")
+def test_somebody_in_between_with_the_key_of_an_authority_that_was_replaced(secure_isp, homes, between):
+    """The statement that named it was genuine, and is public; what it needs of the manager he may ask it for."""
+    uci = secure_isp.add("carol")
+    old = keys.parse(usign.split_embedded(secure_isp.statement())[1])
+    stolen = keys.dump(replace(old, version=old.version - 1, authority=between.authority.pem))
+    with between.answering("/keys$", saying(signed(stolen, secure_isp.catalogue_key))):
+        refused(homes(uci), "does not show that these are the manager's newest keys")
+    learned_nothing(between, code_of(uci), "/enroll/seal")
     secure_isp.relay.target = secure_isp.port
     homes(uci).start()

@@ -50,6 +50,25 @@ def test_only_the_hash_of_the_token_is_in_the_database(world):
     assert token.hex() not in str(world.store.file.read_bytes())
 
 
+def test_a_seal_shows_who_knows_a_code_which_keys_are_the_newest(world):
+    known, nonce = claim.parse(world.code), bytes(16)
+    with world.store.read() as connection:
+        seal = enrolment.seal(connection, known.name, nonce, b"keys")
+        with pytest.raises(enrolment.UnknownClaimError):
+            enrolment.seal(connection, "0" * 16, nonce, b"keys")
+    assert seal == claim.seal(claim.secret(known.token), nonce, b"keys")
+    assert seal != claim.seal(claim.secret(known.token), bytes(15) + b"\1", b"keys")
+    assert seal != claim.seal(claim.secret(known.token), nonce, b"others")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"claim": "%", "nonce": "' + b"0" * 32 + b'"}', b'{"claim": 5, "nonce": 5}']
+)
+def test_what_asks_for_a_seal_in_another_form_is_refused(body):
+    with pytest.raises(FormatError, match="16 hex digits"):
+        enrolment.parse_question(body)
+
+
 def test_a_new_code_voids_the_one_before(world):
     again, _ = world.devices.replace("home1", None, None)
     with pytest.raises(enrolment.UnknownClaimError):

@@ -32,6 +32,7 @@ ROUTES = Map(
         Rule("/metrics", methods=["GET"], endpoint="metrics"),
         Rule("/keys", methods=["GET"], endpoint="keys"),
         Rule("/enroll", methods=["POST"], endpoint="enroll"),
+        Rule("/enroll/seal", methods=["POST"], endpoint="seal"),
         Rule("/feed/<device>/<secret>/<name>", methods=["GET"], endpoint="feed"),
         Rule("/feed/<device>/<secret>/<index>/<name>", methods=["GET"], endpoint="feed"),
         Rule("/device/<device>/assignment", methods=["GET"], endpoint="assignment"),
@@ -66,7 +67,7 @@ class Application:
         self.schedule = Schedule(Orders(self.store, self._published, config.provision, "serve").settling)
         endpoints = {
             "health": self._health, "metrics": self._show_metrics, "keys": self._keys, "enroll": self._enroll,
-            "feed": self._feed, "assignment": self._assignment, "report": self._report,
+            "seal": self._seal, "feed": self._feed, "assignment": self._assignment, "report": self._report,
         }  # fmt: skip
         self.wsgi = Dispatch(ROUTES, endpoints, self._authentication.address, self._limits, self._metrics, access_log)
 
@@ -121,6 +122,17 @@ class Application:
             return _json(enrolment.answer(row))
 
         return Work(enrolment.MAX_SIZE, bind)
+
+    def _seal(self, request: Request) -> Work:
+        """Show a new router that its keys statement is the newest one, before it shows its token."""
+        limits.take(self._limits.enrolments, limits.prefix(request.remote_addr))
+
+        def vouch(body: bytes) -> Response:
+            name, nonce = enrolment.parse_question(body)
+            with self.store.read() as connection:
+                return _json({"seal": enrolment.seal(connection, name, nonce, self._keyring.statement.data)})
+
+        return Work(enrolment.MAX_SIZE, vouch)
 
     def _feed(self, request: Request, device: str, secret: str, name: str, index: str | None = None) -> Work:
         """A file of the newest publication, or of the one whose `Packages` has the SHA-256 `index`."""

@@ -3,6 +3,8 @@
 The code's token is known here by its SHA-256 alone. It binds to the first key that shows it; that one may show it
 again, for its answer may have been lost. `renew` makes the next code of a device (a swapped box): what the router
 before has goes on working until the new code is bound.
+
+Before a router shows its token it asks for a seal (`isdf.formats.claim.seal`) over the keys statement that it has.
 """
 
 from __future__ import annotations
@@ -22,7 +24,15 @@ from . import audit, storage
 
 MAX_SIZE = 1024  # bytes of a request
 _TOKEN, _KEY = re.compile(r"[0-9a-f]{20}\Z"), re.compile(r"[0-9a-f]{64}\Z")
+_NAME = re.compile(r"[0-9a-f]{16}\Z")
+_NONCE = re.compile(r"[0-9a-f]{32}\Z")
+_BY_NAME = sa.select(storage.device.c.claim).where(
+    storage.device.c.claim.between(sa.bindparam("first"), sa.bindparam("last"))
+)
 _BY_CLAIM = sa.select(storage.device).where(storage.device.c.claim == sa.bindparam("digest"))
+
+
+_UNKNOWN = "no device has this claim code; look for a newer one, or ask the operator: isdf-manager device replace NAME"
 
 
 class UnknownClaimError(NotPermittedError):
@@ -57,6 +67,26 @@ def parse(data: bytes) -> tuple[bytes, bytes]:
     raise FormatError('the enrolment is not {"token": 20 hex digits, "key": 64 hex digits}')
 
 
+def parse_question(data: bytes) -> tuple[str, bytes]:
+    """A code's name and the nonce of the body of `POST /enroll/seal`; `FormatError`."""
+    try:
+        told = json.loads(data)
+        name, nonce = told["claim"], told["nonce"]
+        if _NAME.match(name) and _NONCE.match(nonce):
+            return name, bytes.fromhex(nonce)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        pass
+    raise FormatError('the question is not {"claim": 16 hex digits, "nonce": 32 hex digits}')
+
+
+def seal(connection: sa.Connection, name: str, nonce: bytes, statement: bytes) -> str:
+    """What shows a router with the code of that name that `statement` is the newest; `UnknownClaimError`."""
+    found = connection.execute(_BY_NAME, {"first": name, "last": name + "g"}).scalars().first()
+    if found is None:
+        raise UnknownClaimError(_UNKNOWN)
+    return claim.seal(bytes.fromhex(found), nonce, statement)
+
+
 def check(connection: sa.Connection, token: bytes, key: bytes) -> sa.Row:
     """The row of the device whose code has `token`, which may be bound to `key` or is; changes nothing.
 
@@ -64,9 +94,7 @@ def check(connection: sa.Connection, token: bytes, key: bytes) -> sa.Row:
     """
     row = connection.execute(_BY_CLAIM, {"digest": _digest(token)}).first()
     if row is None:
-        raise UnknownClaimError(
-            "no device has this claim code; look for a newer one, or ask the operator: isdf-manager device replace NAME"
-        )
+        raise UnknownClaimError(_UNKNOWN)
     if row.claimed_at is not None and not secrets.compare_digest(row.device_key, key.hex()):
         raise ClaimedError(
             "this claim code was used by another router; if that was not yours, tell the operator at once, who makes "
@@ -107,4 +135,4 @@ def answer(row: sa.Row) -> dict:
 
 
 def _digest(token: bytes) -> str:
-    return hashlib.sha256(token).hexdigest()
+    return claim.secret(token).hex()

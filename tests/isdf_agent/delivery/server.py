@@ -10,6 +10,7 @@ from pathlib import Path
 from simulator import DEVICE_KEY, SECRET
 
 import openwrt
+from isdf.formats import claim
 from isdf.wire import content_digest, derive, verify_request
 
 ROOT = ("bin", "etc/opkg", "lib", "tmp", "usr/lib/opkg/info", "usr/sbin", "var/lock", "var/run")
@@ -93,6 +94,8 @@ class Handler(BaseHTTPRequestHandler):
                 return
         if self.path == "/enroll":
             self.enroll(json.loads(body))
+        elif self.path == "/enroll/seal":
+            self.seal(json.loads(body))
         elif not self.signed(body):
             self.answer(401)
         else:
@@ -112,6 +115,15 @@ class Handler(BaseHTTPRequestHandler):
         else:
             operator.claimed = told["key"]
             self.answer(200, json.dumps({"device": operator.device, "line": operator.line}).encode())
+
+    def seal(self, told):
+        operator = self.server.operator
+        secret = claim.secret(operator.token)
+        if secret[: claim.NAME_SIZE].hex() != told["claim"]:
+            self.problem(403, "unknown-claim")
+            return
+        seal = claim.seal(secret, bytes.fromhex(told["nonce"]), operator.keys())
+        self.answer(200, json.dumps({"seal": seal}).encode())
 
     def signed(self, body=b""):
         headers = [self.headers[f"Isdf-{name}"] or "" for name in ("Time", "Nonce", "Signature")]

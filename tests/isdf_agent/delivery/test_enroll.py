@@ -65,7 +65,7 @@ def test_a_claim_code_makes_a_router_a_device(newcomer, operator):
     result = newcomer.enrol()
     assert result == {"device": "home1", "line": LINE, "keys": operator.keys().decode()}
     assert operator.claimed == KEY
-    assert [path for _, path in newcomer.server.log] == ["/keys", "/enroll"]
+    assert [path for _, path in newcomer.server.log] == ["/keys", "/enroll/seal", "/enroll"]
 
 
 def test_a_lost_answer_is_asked_for_again_with_the_same_key(newcomer, operator):
@@ -105,6 +105,26 @@ def test_somebody_in_between_with_the_managers_statement_hears_neither_the_code_
     assert "not of the authority" in sentence
     assert "told neither the claim code nor this router's key" in sentence
     assert newcomer.told() == []
+
+
+def test_whoever_shows_keys_that_were_replaced_hears_neither_the_code_nor_the_key(newcomer, operator):
+    """He holds the key of the authority that they name, and may ask the manager itself for the seal."""
+    replaced = operator.keys()
+    operator.keys_version += 1
+    newcomer.server.faults["/keys"] = lambda handler: handler.answer(200, replaced)
+    assert "does not show that these are the manager's newest keys" in newcomer.refused()
+    assert newcomer.told() == ["/enroll/seal"]
+    newcomer.server.faults.clear()
+    assert newcomer.enrol()["device"] == "home1"
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"[]", b"{}", b'{"seal": 5}', b'{"seal": "' + b"0" * 64 + b'"}', b'{"seal":"\xff"}']
+)
+def test_without_a_seal_nothing_is_told(newcomer, answer):
+    newcomer.server.faults["/enroll/seal"] = lambda handler: handler.answer(200, answer)
+    assert newcomer.refused()
+    assert newcomer.told() == ["/enroll/seal"]
 
 
 def test_somebody_in_between_cannot_forge_the_statement(newcomer, operator, tmp_path):

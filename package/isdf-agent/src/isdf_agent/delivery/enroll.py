@@ -6,25 +6,29 @@ out. It writes nothing; the agent (or the command `isdf-agent enroll`) keeps wha
 1. GET /keys, from whoever answers. The statement is believed if the claim code names its catalogue key and this key
    signed it: somebody in between can give us the manager's statement, and no other.
 2. A new connection, which believes the statement's authority alone.
-3. POST /enroll on it: `{"token", "key"}`, hex; the answer is `{"device", "line"}`.
+3. POST /enroll/seal on it: `{"claim", "nonce"}`, hex; the answer is `{"seal"}`, by which the manager shows that it
+   knows the code, and that the statement is its newest: who holds the key of a replaced authority cannot.
+4. POST /enroll: `{"token", "key"}`, hex; the answer is `{"device", "line"}`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import sys
 import tempfile
 
-from isdf.errors import ConflictError, FailedError, FormatError, IsdfError, NotPermittedError
+from isdf.digest import equal
+from isdf.errors import ConflictError, FailedError, FormatError, IsdfError, NotPermittedError, SignatureError
 from isdf.formats import claim as claims
 from isdf.formats import keys as statements
 from isdf.model import parse_name
 from isdf.path import Path
 
 from . import flash
-from .connection import Connection, UntrustedError
+from .connection import Answer, Connection, UntrustedError
 from .request import TooManyError, accepted, deadline, problem
 from .trusted import KEYS_MAX, TrustedKeys
 from .usign import Usign
@@ -50,18 +54,37 @@ def exchange(
         believed = trusted.accept(statement)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    told = json.dumps({"token": claim.token.hex(), "key": device_key}).encode()
     try:
         with Connection(manager, believed.authority, insecure=insecure) as connection:
-            answer = connection.ask("POST", "/enroll", body=told, headers={"Content-Type": "application/json"})
+            _check_newest(connection, claim, statement)
+            answer = _post(connection, "/enroll", {"token": claim.token.hex(), "key": device_key})
     except UntrustedError as error:
         raise UntrustedError(f"{error}; it was told neither the claim code nor this router's key") from None
-    match problem(answer).get("type"):
-        case "unknown-claim":
-            raise NotPermittedError(f"the manager {manager} does not know this claim code; ask the ISP for a new one")
-        case "claimed":
-            raise ConflictError("another router was enrolled with this claim code; ask the ISP for a new one")
+    if problem(answer).get("type") == "claimed":
+        raise ConflictError("another router was enrolled with this claim code; ask the ISP for a new one")
     return _answer(accepted(answer, "POST /enroll").body) | {"keys": statement.decode()}
+
+
+def _post(connection: Connection, path: str, told: dict) -> Answer:
+    body, headers = json.dumps(told).encode(), {"Content-Type": "application/json"}
+    answer = connection.ask("POST", path, body=body, headers=headers)
+    if problem(answer).get("type") == "unknown-claim":
+        raise NotPermittedError("the manager does not know this claim code; ask the ISP for a new one")
+    return answer
+
+
+def _check_newest(connection: Connection, claim: claims.Claim, statement: bytes) -> None:
+    nonce = os.urandom(claims.NONCE_SIZE)
+    answer = _post(connection, "/enroll/seal", {"claim": claim.name, "nonce": nonce.hex()})
+    try:
+        told = json.loads(accepted(answer, "POST /enroll/seal").body)["seal"].encode()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise FormatError("the manager's answer to the question for its newest keys makes no sense") from None
+    if not equal(told, claims.seal(claims.secret(claim.token), nonce, statement).encode()):
+        raise SignatureError(
+            "whoever answers does not show that these are the manager's newest keys, and was told neither the claim "
+            "code nor this router's key; try again, for they may just have been replaced"
+        )
 
 
 def _answer(body: bytes) -> dict:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import base64
 
-from ..digest import equal, sha256
+from ..digest import equal, hmac_sha256, sha256
 from ..errors import InvalidError
 from ..value import dataclass
 from .usign import PublicKey
 
 TOKEN_SIZE = FINGERPRINT_SIZE = 10  # bytes
+NAME_SIZE, NONCE_SIZE = 8, 16  # bytes
 _LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")
 _LENGTH, _SUM, _GROUP = 32, 4, 4  # characters
 
@@ -30,6 +31,11 @@ class Claim:
     def fits(self, catalogue_key: PublicKey) -> bool:
         """Whether it was made for the manager whose packages `catalogue_key` signs."""
         return equal(self.fingerprint, fingerprint(catalogue_key))
+
+    @property
+    def name(self) -> str:
+        """By this the manager finds the device, before it is told the token."""
+        return secret(self.token)[:NAME_SIZE].hex()
 
     @property
     def digest(self) -> str:
@@ -59,6 +65,20 @@ def parse(text: str) -> Claim:
     if letters[_LENGTH:] != _checksum(data):
         raise InvalidError("the claim code is mistyped: its last group does not fit the others; copy it once more")
     return Claim(data[:TOKEN_SIZE], data[TOKEN_SIZE:])
+
+
+def secret(token: bytes) -> bytes:
+    """What the manager has of a code: the SHA-256 of its token."""
+    return sha256(token).digest()
+
+
+def seal(secret: bytes, nonce: bytes, statement: bytes) -> str:
+    """Hex HMAC-SHA256 by which a manager that knows the code says that `statement` is its newest keys statement.
+
+    Statements are public and have no end, so one that was replaced, and the key of its authority, would make anybody
+    the manager of a new router. `nonce` are 16 random bytes of the router's.
+    """
+    return hmac_sha256(secret, b"isdf keys" + nonce + sha256(statement).digest()).hex()
 
 
 def fingerprint(catalogue_key: PublicKey) -> bytes:
