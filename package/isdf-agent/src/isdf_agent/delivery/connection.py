@@ -68,6 +68,8 @@ class Connection:
         # http.client leaves it open how a connection comes about.
         self._http._create_connection = lambda end, patience, source: race.connect(*end, known, patience)
         self._answered = False
+        self.proved = parts.scheme == "https" and authority is not None
+        """Whether who answers is certainly the manager."""
         self.ends: tuple[str, str] | None = None
         """Our address and the manager's, of the last connection that was made."""
 

@@ -18,8 +18,10 @@ from email.utils import parsedate_to_datetime
 from isdf.errors import UnavailableError
 from isdf.wire import content_digest, derive, sign_request
 
+from .clock import BUILT
 from .connection import Answer, Connection
 
+AHEAD = 86400.0  # seconds
 RETRY_AFTER_MAX = 3600.0  # seconds; whoever answers in the manager's place must not silence a router for good
 
 
@@ -52,8 +54,23 @@ def send(
 
     answer = attempt(int(time.time()))
     if problem(answer).get("type") == "clock-skew":
-        answer = attempt(time_of(answer))  # a router has no battery; it need not believe this time to sign with it
+        answer = attempt(_time_to_sign(answer, connection.proved))
     return accepted(answer, f"{method} {path}")
+
+
+def _time_to_sign(answer: Answer, proved: bool) -> int:
+    """The time of `answer`: a router has no battery, and need not believe a time to sign with it.
+
+    Whoever may have forged it must not collect requests for later: unless the manager `proved` who he is, it is at
+    most `AHEAD` after a clock that is set.
+    """
+    here, there = time.time(), time_of(answer)
+    if not proved and here >= BUILT and there > here + AHEAD:
+        raise UnavailableError(
+            f"whoever answers says that it is {there}, and here it is {here:.0f} (Unix time): without https that is "
+            f"not signed for; set this router's clock"
+        )
+    return there
 
 
 def accepted(answer: Answer, what: str) -> Answer:
