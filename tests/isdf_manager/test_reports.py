@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from isdf.errors import FormatError
-from isdf_manager import reports, storage
+from isdf_manager import limits, publications, reports, storage
 
 
 @pytest.fixture
@@ -96,28 +96,62 @@ def test_what_is_sold_after_it_is_heard_though_the_clock_stands_before(world):
     serial = world.assigned().serial + 10**8
     body = {"serial": serial, "applied": True}
     with world.store.write() as connection:
-        reports.store(connection, "home1", reports.parse(json.dumps(body).encode()), "192.0.2.1", world.clock())
+        told = reports.parse(json.dumps(body).encode())
+        reports.store(connection, "home1", told, "192.0.2.1", world.clock(), limits.Limits().notices)
     world.orders.subscribe("home1", "lane", ["rate=1mbit"])
     assert world.assigned().serial == serial + 1
 
 
 def test_a_router_that_lies_about_its_serial_harms_nobody_and_stays_heard(manager, router):
-    assert router.report(serial=253402300800000 - 1).status_code == 204
-    assert "ran ahead" in manager.ok("status")
+    assert router.report(serial=2**53 - 1).status_code == 204
     for rate in ("2mbit", "3mbit"):
         manager.ok("configure", "home1", "lane", f"rate={rate}", "--no-push")
         assert router.pull()
         assert router.runs() == {"lane": {"rate": rate}}
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"serial": 253402300800000}, {"serial": 2**53 - 1}, {"since": 2**52}, {"since": 1e300}]
-)
+@pytest.mark.parametrize("serial", [publications.MAX_REPORTED + 1, 2**52, 2**53 - 1])
+def test_a_serial_that_none_can_exceed_is_told_with_what_helps(manager, router, caplog, serial):
+    """Who has stolen the assignment key has used up the serials; only what another key signs is heard."""
+    with caplog.at_level(logging.WARNING):
+        assert router.report(serial=serial).status_code == 204
+    for told in (caplog.text, manager.ok("status")):
+        assert f"an assignment of serial {serial}, which this manager never makes" in told
+        assert "isdf-manager keys rotate assignment" in told
+        assert "its next pull" not in told
+    manager.ok("keys", "rotate", "assignment")
+    assert router.pull()
+    router.report()
+    assert "never makes" not in manager.ok("status")
+
+
+def test_the_highest_serial_that_can_be_exceeded_is(manager, router):
+    router.report(serial=publications.MAX_REPORTED)
+    assert "ran ahead of this database: it has an assignment of 9998-12-31" in manager.ok("status")
+    assert router.pull()
+    assert router.assignment.serial == publications.MAX_REPORTED + 1
+
+
+def test_a_router_that_is_ahead_in_ever_other_ways_does_not_fill_the_logs(manager, router, caplog):
+    now = router.assignment.serial
+    with caplog.at_level(logging.WARNING):
+        for number in range(12):
+            assert router.report(serial=now + 1000 + number % 2).status_code == 204
+    assert manager.ok("audit").count("  ahead  home1  ") == 3
+    assert caplog.text.count("ran ahead") == 3
+    other = manager.router("home2")
+    other.client = router.client
+    other.pull()
+    other.report(serial=other.assignment.serial + 1)
+    assert manager.ok("audit").count("  ahead  home2  ") == 1
+
+
+@pytest.mark.parametrize("wrong", [{"serial": 2**53}, {"since": 2**52}, {"since": 1e300}])
 def test_what_no_calendar_has_is_no_time_of_a_report(wrong):
     body = {"serial": 1, "applied": True, "services": failed()} | wrong
     if "since" in wrong:
         body["services"] = failed(**wrong)
-    with pytest.raises(FormatError, match="below 253402300800"):
+    with pytest.raises(FormatError, match=r"below (253402300800|9007199254740992)"):
         reports.parse(json.dumps(body).encode())
 
 

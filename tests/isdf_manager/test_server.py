@@ -200,9 +200,23 @@ def test_an_answer_that_nobody_reads_does_not_keep_it_from_ending(served, router
     assert longest(router, 3) < WITHIN
 
 
-def test_a_port_is_had_once(served):
+def test_a_port_is_had_once(served, tmp_path):
+    other = Served(tmp_path)
+    other("init", "--url", other.url)
     with pytest.raises(AssertionError, match="cannot be had: Address already in use"):
-        served("serve", "--listen", f"[::1]:{served.port}")
+        other("serve", "--listen", f"[::1]:{served.port}")
+
+
+def test_it_warns_where_the_catalogue_key_is_within_reach(served, tmp_path):
+    key, elsewhere = served.home / "keys/catalogue.sec", tmp_path / "catalogue.sec"
+    warning = f"WARNING isdf_manager.server: {key} brings code to every router"
+    served.stop()
+    warned = served.log.read_text().count(warning)
+    assert warned
+    key.rename(elsewhere)
+    served.start()
+    assert served.log.read_text().count(warning) == warned
+    elsewhere.rename(key)
 
 
 def test_who_comes_before_it_answers_waits_and_does_not_keep_it_from_ending(served):

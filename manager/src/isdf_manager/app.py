@@ -194,7 +194,7 @@ class Application:
         def store(body: bytes) -> Response:
             report = reports.parse(self._authentication.body(request, body))
             with self.store.write() as connection:
-                reports.store(connection, device, report, request.remote_addr, self._clock())
+                reports.store(connection, device, report, request.remote_addr, self._clock(), self._limits.notices)
             return Response(status=204)
 
         return Work(reports.MAX_SIZE, store, known=True)

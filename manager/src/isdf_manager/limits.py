@@ -13,6 +13,8 @@ requests, of a device: 30 at once, then one a second. A pull is 2 to 4 of them, 
 files, of a device: 600 at once, then 5 a second. A pull fetches up to 256 packages, the index and its signature.
 enrolments, of a prefix: 60 at once, then one a second, good or bad. A street of new boxes may be behind one address;
     each asks once, and again with pauses. A claim code has 80 bits: guessing is hopeless at any rate.
+notices, of a device: 3 at once, then one an hour. A router that says with each report that it ran ahead of the
+    database, and each time by another serial, writes so many lines into the audit log, which keeps them.
 lines, of all: 1,000 at once, then 10 a second. What is refused is written into the log so often, and by its prefix's
     bucket: 170 MB a day at most.
 """
@@ -91,6 +93,7 @@ class Limits:
         self.requests = Buckets(30, 1.0, clock=clock)
         self.files = Buckets(600, 0.2, clock=clock)
         self.enrolments = Buckets(60, 1.0, clock=clock)
+        self.notices = Buckets(3, 3600.0, clock=clock)
         self._lines = Buckets(1000, 0.1, clock=clock)
 
     def refused_again(self, address: str) -> bool:

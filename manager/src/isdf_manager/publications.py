@@ -25,7 +25,7 @@ FEED_LIFE = 86400  # seconds after which a publication gets a new secret in the 
 KEPT = 5
 _SLACK = 3600  # seconds that the clock may be set back before all is published anew
 # Nobody but its own router can lift the serial of a device, and not so far that the next ones are no time any more.
-_MAX_REPORTED = (END - 366 * 86400) * 1000
+MAX_REPORTED = (END - 366 * 86400) * 1000
 
 # Each pull executes these; making them once halves what they cost.
 _DUE = sa.select(storage.device.c.serial, storage.device.c.renew_at, storage.device.c.signer).where(
@@ -149,7 +149,7 @@ def newest(connection: sa.Connection, device: str) -> Served:
 def _reported(connection: sa.Connection, device: str) -> int:
     """The serial that the router says it has, which is above ours where this database is an older copy."""
     report = connection.execute(sa.select(storage.contact.c.report).where(storage.contact.c.device == device)).scalar()
-    return min(report["serial"], _MAX_REPORTED) if report else 0
+    return min(report["serial"], MAX_REPORTED) if report else 0
 
 
 def _sign(message: bytes, key: usign.SecretKey) -> str:

@@ -5,7 +5,7 @@
                "exit": null, "log": ""}]}
 
 A router may have a higher serial than the database knows: the manager was restored from an older copy. That is told,
-and the next publication goes above it.
+and the next publication goes above it, as far as serials are times. One that is beyond was never this manager's.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import sqlalchemy as sa
 
 from isdf.errors import FormatError, NotFoundError
 
-from . import audit, storage
+from . import audit, limits, storage
 from .clock import END, format_time
+from .publications import MAX_REPORTED
 
 log = logging.getLogger(__name__)
 MAX_SIZE = 64 << 10
@@ -38,7 +39,7 @@ def parse(data: bytes) -> dict:
         raise FormatError(f"the report's services are not a list of at most {_MAX_SERVICES}")
     error = report.get("error")
     return {
-        "serial": _integer(report, "serial", END * 1000),
+        "serial": _integer(report, "serial", 2**53),
         "applied": _boolean(report, "applied"),
         "services": [_service(s) for s in services],
         "error": _error(error) if error is not None else None,
@@ -47,11 +48,13 @@ def parse(data: bytes) -> dict:
     }
 
 
-def store(connection: sa.Connection, device: str, report: dict, address: str, now: float) -> None:
-    """Keep `report` as the last word of `device`."""
+def store(
+    connection: sa.Connection, device: str, report: dict, address: str, now: float, notices: limits.Buckets
+) -> None:
+    """Keep `report` as the last word of `device`; of `notices` each line takes one that tells of a serial ahead."""
     table = storage.contact
     failed = failure(report) is not None
-    _notice_ahead(connection, device, report["serial"])
+    _notice_ahead(connection, device, report["serial"], notices)
     connection.execute(
         table.update()
         .where(table.c.device == device)
@@ -62,7 +65,7 @@ def store(connection: sa.Connection, device: str, report: dict, address: str, no
     )  # fmt: skip
 
 
-def _notice_ahead(connection: sa.Connection, device: str, serial: int) -> None:
+def _notice_ahead(connection: sa.Connection, device: str, serial: int, notices: limits.Buckets) -> None:
     known, before = connection.execute(
         sa.select(storage.device.c.serial, storage.contact.c.report)
         .join_from(storage.device, storage.contact)
@@ -71,13 +74,19 @@ def _notice_ahead(connection: sa.Connection, device: str, serial: int) -> None:
     if serial <= known:
         return
     connection.execute(storage.device.update().where(storage.device.c.name == device).values(renew_at=0))
-    if before is None or before["serial"] != serial:
+    if (before is None or before["serial"] != serial) and not notices.take(device):
         log.warning("%s %s", device, ahead(serial, known))
         audit.record(connection, "serve", "ahead", device, reported=serial, known=known)
 
 
 def ahead(serial: int, known: int) -> str:
     """The sentence about a device that has the assignment `serial` where the database knows `known` at the most."""
+    if serial > MAX_REPORTED:
+        return (
+            f"says that it has an assignment of serial {serial}, which this manager never makes and cannot go beyond: "
+            "somebody else has the assignment key, or the router does not tell the truth; with another key it heeds "
+            "this manager again: isdf-manager keys rotate assignment"
+        )
     had = format_time(known / 1000) if known else "none"
     return (
         f"ran ahead of this database: it has an assignment of {format_time(serial / 1000)}, the newest one here is of "

@@ -74,6 +74,8 @@ class Server:
 
     def run(self) -> None:
         logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+        if os.access(key := self._home.catalogue_key, os.R_OK):
+            log.warning("%s brings code to every router and is not needed here: move it, see publish --key", key)
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         self._connections = min(_CONNECTIONS, (most - _OTHER_FILES) // 2 // len(self._ports))
