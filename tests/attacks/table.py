@@ -129,6 +129,7 @@ ATTACKS = {
     "service-kills-the-agent": "processes of others",
     "service-becomes-root": "another user",
     "service-listens-to-the-network": "the packets of the home",
+    "service-takes-the-pushs-port": "UDP port 9009, while the agent starts",
     "service-floods-its-log": "the log of the router, and of its operator",
 }
 

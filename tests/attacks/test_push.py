@@ -118,6 +118,24 @@ def test_a_hundred_thousand_datagrams(isp, port, home):
     assert port.pulls() <= before + sent + 1
 
 
+@attack("service-takes-the-pushs-port")
+def test_somebody_on_the_router_who_takes_the_port_while_the_agent_starts(isp, home, port):
+    """Its pulls go on; it says that it hears no pushes, and hears them as soon as the port is free again."""
+    home.kill()
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as thief:
+        thief.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        thief.bind(("::", isp.push_ports["home1"]))
+        start = len(home.log())
+        home.start()
+        home.logged("pushes are not heard, because UDP port", start)
+        assert home.status()["pushes_heard"] is False
+        home.takes(tv=isp.publish())
+    home.until(lambda: home.status()["pushes_heard"])
+    before = port.pulls()
+    port.send(port.fresh())
+    port.pulled(1, before)
+
+
 @attack("push-recorded-before-a-reboot")
 @pytest.mark.parametrize("words", [["configure", "home1", "tv", "x=1"], ["push", "home1"]], ids=["news", "by hand"])
 def test_a_push_that_was_heard_before_a_reboot(isp, home, port, ignores, words):

@@ -195,11 +195,17 @@ def nested(levels):
 
 
 @pytest.mark.parametrize(
-    "config", [nested(17), nested(900), {"x": 2**63}, {"x": -(2**63) - 1}, {"x": "a\0"}, {"\0": 1}, {"x": [["\0"]]}]
-)
+    "config",
+    [nested(17), nested(900), {"x": 2**63}, {"x": -(2**63) - 1}, {"x": "a\0"}, {"\0": 1}, {"x": [["\0"]]},
+     {"k" * 256: 1}, {"x": {"é" * 128: 1}}],
+)  # fmt: skip
 def test_a_configuration_that_no_bus_carries_is_refused(config):
     with pytest.raises(FormatError, match=r"config (nests|has a)"):
         replace(ENTRY, config=config)
+
+
+def test_a_key_of_255_bytes_is_carried():
+    assert blobmsg.encode({"config": replace(ENTRY, config={"k" * 255: 1}).config})
 
 
 def test_sixteen_levels_are_carried():

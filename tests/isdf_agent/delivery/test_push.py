@@ -1,6 +1,7 @@
 """The push: what makes the router pull, how often at most, and what a flood costs."""
 
 import socket
+import time
 
 import pytest
 from fakes import FakeLoop
@@ -61,6 +62,20 @@ def test_what_was_recorded_before_the_floor_is_dead(port):
     port.push.set_floor(100)
     assert port.send(push_datagram(KEY, 100)) == 0
     assert port.send(push_datagram(KEY, 101)) == 1
+
+
+def test_a_sequence_that_no_manager_can_have_reached_makes_nobody_deaf(port):
+    """Whoever stole the database has the key of the pushes."""
+    now = int(time.time() * 1000)
+    for sequence in (2**64 - 1, 2**53 - 1, now + 2 * 3600 * 1000):
+        assert port.send(push_datagram(KEY, sequence)) == 0
+    assert port.send(push_datagram(KEY, now)) == 1
+
+
+def test_a_manager_that_is_ahead_of_the_time_itself_is_heard(port):
+    ahead = int(time.time() * 1000) + 10**12
+    port.push.set_floor(ahead)
+    assert port.send(push_datagram(KEY, ahead + 1)) == 1
 
 
 def test_a_floor_that_an_assignment_of_a_stolen_key_set_is_lowered_again(port):

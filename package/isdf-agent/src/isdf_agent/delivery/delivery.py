@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from isdf.errors import FormatError, IsdfError, UnavailableError, from_dict
 from isdf.log import Log
-from isdf.loop import Loop
+from isdf.loop import Loop, Timer
 from isdf.path import Path
 from isdf.value import dataclass
 
@@ -48,6 +48,8 @@ class Delivery:
     """`start()` it once; then it is all events. `on_pull_started` is called with the reason when a pull begins,
     `on_settled` when all has been done that an assignment wants."""
 
+    LISTEN_AGAIN = 10.0  # seconds between tries to have the port of the pushes
+
     def __init__(
         self, loop: Loop, config: Config, paths: Paths, identity: Identity, services: Services, *,
         tools: Tools | None = None, installer: Installer | None = None, clock: Clock | None = None, version: str = "",
@@ -67,6 +69,7 @@ class Delivery:
         self._schedule = Schedule(loop, config.pull_interval, self._pull)
         self._reporter = Reporter(loop, post or self._spawn_report)
         self._push: PushSocket | None = None
+        self._deaf: Timer | None = None  # until the next try to hear pushes
         self._timeline: dict[str, int] = {}
         self.last_timeline: dict[str, int] = {}
         self._pushed_at = 0
@@ -83,13 +86,23 @@ class Delivery:
 
     def start(self) -> None:
         """Finish what a crash interrupted, let run what should run, and pull."""
+        self._listen()
+        self.rollout.settle(done=lambda: self._schedule.asked("start"))
+
+    def _listen(self) -> None:
+        """Hear pushes; while somebody else has the port, such as a service, try again and again."""
         port = self._config.push_port
         try:
-            self._push = PushSocket(self._loop, self._identity.device_key, port, self._on_push)
+            self._push = PushSocket(self._loop, self._identity.device_key, port, self._on_push, self._clock)
         except OSError as error:
-            log.error("pushes are not heard, because UDP port %s cannot be had: %s", port, error.strerror or error)
+            if self._deaf is None:
+                log.error("pushes are not heard, because UDP port %s cannot be had: %s", port, error.strerror or error)
+            self._deaf = self._loop.after(self.LISTEN_AGAIN, self._listen)
+            return
+        if self._deaf is not None:
+            log.info("pushes are heard on UDP port %s now", port)
+        self._deaf = None
         self._set_floor()
-        self.rollout.settle(done=lambda: self._schedule.asked("start"))
 
     def pull(self, reason: str = "asked") -> None:
         """Pull now; where a pull runs already, one follows it."""
@@ -126,6 +139,7 @@ class Delivery:
             "error": self._error.as_dict() if self._error else None,
             "last_contact": self._last_contact,
             "clock_set": self._clock.is_set,
+            "pushes_heard": self._push is not None,
             "flash_writes": self.journal.writes,
             "flash_bytes": self.journal.written,
             "timeline": self.last_timeline,
@@ -137,6 +151,8 @@ class Delivery:
         self._schedule.stop()
         self._reporter.stop()
         self.rollout.stop()
+        if self._deaf:
+            self._deaf.cancel()
         if self._push:
             self._push.close()
 

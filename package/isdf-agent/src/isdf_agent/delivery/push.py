@@ -15,18 +15,29 @@ from isdf.log import Log
 from isdf.loop import Loop
 from isdf.wire import PUSH_SIZE, derive, read_push
 
+from .clock import Clock
+
 log = Log(__name__)
 
 
 class PushSocket:
-    """Calls `pushed()` for each authentic datagram whose sequence is above all that came before and above the floor."""
+    """Calls `pushed()` for each authentic datagram whose sequence is above all that came before and above the floor.
+
+    A sequence is Unix milliseconds, or one more than the last. One that is further ahead than `AHEAD` seconds (`UNSET`
+    where the clock is not set) is none of the manager's: it would make this router deaf for all that he sends.
+    """
+
+    AHEAD, UNSET = 3600.0, 366 * 86400.0
+    REPEATS = 1_000_000  # above the floor, which may be ahead itself
 
     ROUND = 64  # datagrams read at once; then others have their turn for
     PAUSE = 0.05  # seconds
     QUIET = 3600.0  # seconds between lines of the log about what is no push: a flood must not fill that, too
 
-    def __init__(self, loop: Loop, device_key: bytes, port: int, pushed: Callable[[], None]) -> None:
-        self._loop, self._pushed = loop, pushed
+    def __init__(
+        self, loop: Loop, device_key: bytes, port: int, pushed: Callable[[], None], clock: Clock | None = None
+    ) -> None:
+        self._loop, self._pushed, self._clock = loop, pushed, clock or Clock()
         self._key = derive(device_key, "push")
         self._floor = self._heard = 0
         self._foreign, self._quiet = 0, None  # how many were no push since the last line; a timer until the next
@@ -65,7 +76,7 @@ class PushSocket:
 
     def _take(self, datagram: bytes) -> bool:
         sequence = read_push(self._key, datagram)
-        if sequence is not None and sequence > max(self._floor, self._heard):
+        if sequence is not None and max(self._floor, self._heard) < sequence <= self._latest():
             self._heard = sequence
             return True
         if sequence is None or sequence != self._heard:  # which the manager repeats until it sees the pull
@@ -73,6 +84,10 @@ class PushSocket:
             if self._quiet is None:
                 self._tell()
         return False
+
+    def _latest(self) -> float:
+        ahead = self.AHEAD if self._clock.is_set else self.UNSET
+        return max(self._floor + self.REPEATS, (self._clock.now() + ahead) * 1000)
 
     def _tell(self) -> None:
         self._quiet = None

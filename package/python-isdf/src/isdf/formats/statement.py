@@ -13,6 +13,7 @@ from ..errors import FormatError, InvalidError
 from ..model import parse_name, parse_service
 from . import usign
 
+MAX_NAME = 255  # bytes of a configuration's key; a router's bus has room for more, and nobody has use for it
 MAX_INT = 2**53 - 1  # what every reader of JSON takes exactly
 
 
@@ -68,6 +69,8 @@ def configuration(value: object, what: str, levels: int = 16) -> None:
         raise FormatError(f"{what} nests tables and lists deeper than a router's bus carries them")
     if isinstance(value, dict):
         for key, item in value.items():
+            if isinstance(key, str) and len(key.encode(errors="surrogatepass")) > MAX_NAME:
+                raise FormatError(f"{what} has a key of over {MAX_NAME} bytes, which a router's bus does not carry")
             configuration(key, what, levels)
             configuration(item, what, levels - 1)
     elif isinstance(value, list):
