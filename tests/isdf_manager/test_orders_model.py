@@ -6,12 +6,15 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from isdf.errors import ConflictError, NotFoundError
 from isdf_manager.provision import HookError
+
+pytestmark = pytest.mark.system
 
 RATES = st.sampled_from(["1mbit", "2mbit", "200kBps"])
 SERVICES = st.sampled_from(["lane", "film"])

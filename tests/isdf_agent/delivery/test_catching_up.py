@@ -8,6 +8,8 @@ import pytest
 
 from isdf_agent.delivery.schedule import Schedule
 
+pytestmark = pytest.mark.system
+
 HOMES, INTERVAL, HOUR, BIN = 5000, 1800.0, 3600.0, 60.0
 GONE = 2 * HOUR  # when the manager goes
 

@@ -62,6 +62,7 @@ def rehearse(tmp_path, monkeypatch, crash_at, late, slow=False):
     return router, steps, crashed
 
 
+@pytest.mark.system
 def test_a_crash_at_any_step_leads_to_the_target_at_the_next_start(tmp_path, monkeypatch):
     router, steps, crashed = rehearse(tmp_path / "whole", monkeypatch, None, False)
     assert not crashed
@@ -77,6 +78,7 @@ def test_a_crash_at_any_step_leads_to_the_target_at_the_next_start(tmp_path, mon
         assert set(router.installer.installed()) == {"isdf-service-tv", "isdf-service-game", "isdf-service-new"}
 
 
+@pytest.mark.system
 def test_a_crash_at_any_step_of_services_that_are_slow_leads_to_the_target_too(tmp_path, monkeypatch):
     """Each is ready later, in its turn; a crash may come before, between and after."""
     total = itertools.count()

@@ -7,6 +7,8 @@ assignment that is there already, and every three and a half days one that was s
 import pytest
 from simulator import NOW
 
+pytestmark = pytest.mark.system
+
 DAY = 86400
 WEEK = 7 * DAY
 HALF_LIFE = 7 * DAY // 2

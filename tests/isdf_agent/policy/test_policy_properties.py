@@ -2,6 +2,7 @@
 
 import ipaddress
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +12,8 @@ from isdf_agent.dataplane.memory import MemoryDataplane, Packet
 from isdf_agent.policy.grants import Grant, Limit
 from isdf_agent.policy.ledger import MemoryLedger
 from isdf_agent.policy.policy import Policy
+
+pytestmark = pytest.mark.system
 
 LINE = Line(8_000_000, 8_000_000, 1_200_000, 1_200_000)
 VERBS = {"add_class": Limit(3), "add_class_member": Limit(8)}
