@@ -177,13 +177,25 @@ def test_without_tls_there_is_none(server, manager):
 
 
 def test_the_operators_own_certificate_is_taken_as_it_is(server, manager, tmp_path):
-    own = authority.make()
+    own = authority.read(manager.path / "keys/authority.pem")
     (tmp_path / "c.pem").write_text(authority.issue(own, "https://manager.example"))
     manager.configure(tls={"certificate": str(tmp_path / "c.pem"), "key": str(tmp_path / "c.pem")})
     assert server.certificate() == (tmp_path / "c.pem", tmp_path / "c.pem")
+    with pytest.raises(InvalidError, match=r"refuse .*c.pem: Hostname mismatch.*other.example"):
+        server.certificate("https://other.example")
+    (tmp_path / "c.pem").write_text(authority.issue(authority.make(), "https://manager.example"))
+    with pytest.raises(InvalidError, match=r"'tls' in manager.yaml: routers would refuse .*c.pem: unable to get local"):
+        server.certificate()
     (tmp_path / "c.pem").write_text("no certificate")
     with pytest.raises(InvalidError, match=r"'tls' in manager.yaml: .*c.pem"):
         server.certificate()
+
+
+def test_no_certificate_goes_with_a_url_without_tls(server, manager):
+    manager.configure(tls="none")
+    with pytest.raises(InvalidError, match="tls goes with an https address alone"):
+        server.certificate("http://manager.example")
+    assert server.certificate("HTTPS://manager.example") is None
 
 
 def test_an_authority_without_its_key_needs_a_certificate_of_the_operators(server, manager, tmp_path):

@@ -13,8 +13,9 @@ import yaml
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from isdf.errors import ConflictError, FailedError
 from isdf.formats import ipk
-from isdf_manager import catalogue, clock, home, manifest, storage
+from isdf_manager import catalogue, clock, commands, home, manifest, storage
 from isdf_manager.manifest import version_key
 
 
@@ -130,7 +131,58 @@ def test_a_backup_is_private_and_whole(manager, tmp_path):
     with closing(sqlite3.connect(copy)) as connection:
         assert connection.execute("select name from device").fetchall() == [("home1",)]
     assert "is there already; name a new file" in manager.fails("backup", copy, status=2)
-    assert "No such file" in manager.fails("backup", tmp_path / "no" / "copy.db")
+    said = manager.fails("backup", tmp_path / "no" / "copy.db", status=2)
+    assert said.endswith("no/copy.db cannot be made: No such file or directory; name another file")
+
+
+def test_a_backup_onto_a_full_disk_leaves_nothing(manager, tmp_path, monkeypatch):
+    def full(path, *_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    store = manager.home.storage(manager.home.config())
+    monkeypatch.setattr(storage.sqlite3, "connect", full)
+    with pytest.raises(FailedError, match="cannot be written: database or disk is full; nothing was left there"):
+        store.copy(tmp_path / "copy.db")
+    assert not (tmp_path / "copy.db").exists()
+    store.close()
+
+
+def test_an_init_that_fails_can_be_repeated(manager, tmp_path, monkeypatch):
+    manager.path = tmp_path / "second"
+    with monkeypatch.context() as patch:
+        patch.setattr(home.rotation, "begin", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        assert "No space left" in manager.fails("init", status=2)
+    assert list(manager.path.iterdir()) == []
+    manager.ok("init")
+
+
+def test_tables_of_another_version_are_left_alone(manager):
+    store = manager.home.storage(manager.home.config())
+    with store.write() as connection:
+        connection.execute(storage.manager.update().values(version=storage.VERSION + 1))
+    store.close()
+    assert "has tables of version 2, and this manager knows version 1" in manager.fails("status", status=2)
+
+
+def test_one_process_serves_a_database(manager):
+    first, second = (manager.home.storage(manager.home.config()) for _ in range(2))
+    with first.serving(), pytest.raises(ConflictError, match="another 'serve' works on the database"), second.serving():
+        pass
+    with second.serving():
+        pass
+    first.close()
+    second.close()
+
+
+def test_serve_tells_of_what_is_hardly_meant(manager, monkeypatch):
+    monkeypatch.setenv("ISDF_MANAGER_URL", "https://manager.example")
+    manager.configure(tls="none", provision={"lane": {"command": "x"}, "lame": {"command": "x"}})
+    parts = commands.Parts(manager.path)
+    told = list(commands.doubts(parts))
+    parts.close()
+    assert len(told) == 2
+    assert told[0].startswith("'tls: none' without 'trusted_proxies'")
+    assert told[1] == "'provision' names a hook of 'lame', and no such service is published"
 
 
 def test_a_database_that_is_damaged_is_a_sentence(manager):
@@ -173,7 +225,7 @@ def test_the_catalogue_key_may_lie_elsewhere(manager, tmp_path):
 def test_the_tables_are_postgresqls_too():
     dialect = postgresql.dialect()
     text = "".join(str(CreateTable(table).compile(dialect=dialect)) for table in storage.schema.sorted_tables)
-    assert text.count("CREATE TABLE") == 6
+    assert text.count("CREATE TABLE") == 7
     indexes = [index for table in storage.schema.sorted_tables for index in table.indexes]
     text = "".join(str(CreateIndex(index).compile(dialect=dialect)) for index in indexes)
     assert "(device, service) WHERE state IN ('ordered', 'active', 'ending')" in text

@@ -127,8 +127,23 @@ def test_a_clock_that_is_set_back_does_not_make_a_push_wait(world):
         monotonic=lambda: float(next(ticks)),
     )  # fmt: skip
     with pytest.raises(UnavailableError, match="did not pull within 10 s"):
-        pushing.deliver("home1", 1 << 60, world.clock())
+        pushing.deliver("home1", 1 << 60)
     assert len(sent) == 6
+
+
+def test_a_router_that_pulls_by_itself_before_it_is_pushed_has_pulled(manager, monkeypatch):
+    monkeypatch.setattr(push, "PULL_TIMEOUT", 0.05)
+    router = manager.listening(deaf=100).router
+    begin = push.Push.deliver
+
+    def pulled_before(*arguments, **more):
+        router.pull()
+        router.report()
+        begin(*arguments, **more)
+
+    monkeypatch.setattr(push.Push, "deliver", pulled_before)
+    told = manager.ok("subscribe", "home1", "lane", "--config", "rate=1mbit")
+    assert re.search(r"pushed\npulled after 0 ms\nrunning after 0 ms\n", told)
 
 
 def test_a_device_that_never_called_gets_it_with_its_first_pull(manager):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from isdf_manager import signing
+from isdf_manager import authority, signing
 
 
 @pytest.fixture
@@ -27,9 +27,28 @@ def test_the_keys_that_are_in_force_are_shown(manager):
 
 def test_each_way_to_have_a_certificate_is_shown(manager, monkeypatch):
     monkeypatch.setenv("ISDF_MANAGER_URL", "https://manager.example")
-    assert f"certificate:   {manager.path}/keys/server.pem, for https://manager.example\n" in manager.ok("keys", "show")
+    file = manager.path / "keys/server.pem"
+    assert f"certificate:   none yet; 'serve' makes {file}\n" in manager.ok("keys", "show")
+    assert not file.exists()
+    authority.server_certificate(manager.home, manager.home.config())
+    assert f"certificate:   {file}, for https://manager.example\n" in manager.ok("keys", "show")
     manager.configure(tls="none")
     assert "certificate:   none; a proxy has it\n" in manager.ok("keys", "show")
+
+
+def test_no_key_changes_where_the_database_cannot_be_opened(manager):
+    (manager.path / "manager.db").unlink()
+    before = manager.home.keyring.read().data
+    for words in (("assignment",), ("authority",)):
+        assert "is not there; copy a backup" in manager.fails("keys", "rotate", *words, status=2)
+    assert manager.home.keyring.read().data == before
+
+
+def test_commands_outside_of_a_home_say_that_it_is_none(manager, tmp_path):
+    folder = manager.service()
+    manager.path = tmp_path
+    for words in (("keys", "show"), ("publish", folder), ("serve",), ("keys", "rotate", "assignment")):
+        assert "is no manager's home; make it one with" in manager.fails(*words, status=2)
 
 
 def test_a_new_assignment_key_reaches_a_router_with_its_next_pull(manager, router):
@@ -83,7 +102,7 @@ def test_the_authority_is_replaced_in_two_steps_that_are_told(manager, router, t
     )
     assert manager.ok("keys", "show").count("authority:     CN=") == 2
     assert router.trust()
-    assert "'serve' shows a certificate of this authority" in manager.ok("keys", "rotate", "authority", "--finish")
+    assert "'serve' shows" not in manager.ok("keys", "rotate", "authority", "--finish")  # there is no TLS
     assert manager.ok("keys", "show").count("authority:     CN=") == 1
     assert router.trust()
     assert "begin first" in manager.fails("keys", "rotate", "authority", "--finish", status=2)

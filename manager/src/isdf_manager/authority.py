@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _BEGIN = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _END = datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
 _DIGEST = hashes.SHA256()
+_NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, to which Python's `ssl` gives no name
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,19 +132,55 @@ def describe(pem: str) -> list[str]:
     return lines
 
 
+def files(home: Home, config: Config) -> tuple[Path, Path]:
+    """The files of the certificate and the key with which `serve` speaks TLS, where it does (`Config.is_tls`)."""
+    own = home.keyring.path("server.pem")
+    return config.tls if isinstance(config.tls, tuple) else (own, own)
+
+
+def wrong(home: Home, config: Config) -> str | None:
+    """Why a router would refuse what is in `files` for the host of `url`; None: it takes it.
+
+    It is tried: a TLS handshake in memory with the authorities that the keys statement names, and no look at dates.
+    """
+    try:
+        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        server.load_cert_chain(*files(home, config))
+    except (OSError, ssl.SSLError) as error:
+        return str(error)
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.verify_flags |= _NO_CHECK_TIME | ssl.VERIFY_X509_PARTIAL_CHAIN
+    client.load_verify_locations(cadata=home.keyring.read().keys.authority)
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    host = _host(config.url).value
+    sides = (
+        client.wrap_bio(to_client, to_server, server_hostname=str(host)),
+        server.wrap_bio(to_server, to_client, server_side=True),
+    )
+    for side in sides * 3:
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+        except ssl.SSLCertVerificationError as error:
+            return f"{error.verify_message} (authority and host: 'isdf-manager keys show', {host})"
+        except ssl.SSLError as error:
+            return str(error)
+    return None
+
+
 def server_certificate(home: Home, config: Config) -> tuple[Path, Path] | None:
     """The files of the certificate and the key with which `serve` speaks TLS; None: it does not.
 
     The manager's own is made where it is missing, or is of another host than that of `url`, or of an authority that is
-    in force no more. `InvalidError` where that cannot be, or the operator's own files are not such.
+    in force no more. `InvalidError` where that cannot be, or routers would refuse the operator's own.
     """
-    if not config.url.startswith("https:") or config.tls == "none":
+    if not config.is_tls:
         return None
     if config.tls is not None:
-        try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*config.tls)
-        except (OSError, ssl.SSLError) as error:
-            raise InvalidError(f"'tls' in manager.yaml: {' and '.join(map(str, config.tls))}: {error}") from None
+        if reason := wrong(home, config):
+            names = " and ".join(dict.fromkeys(map(str, config.tls)))
+            raise InvalidError(f"'tls' in manager.yaml: routers would refuse {names}: {reason}")
         return config.tls
     path, found = home.keyring.path("server.pem"), home.keyring.authority()
     if not path.exists() or not fits(path.read_text(), found, config.url):

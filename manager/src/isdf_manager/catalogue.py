@@ -119,6 +119,7 @@ class Catalogue:
         }  # fmt: skip
         table = storage.package
         with self._store.write() as connection:
+            self._store.keep(connection, name)
             rows = connection.execute(sa.select(table).where(table.c.service == name).order_by(table.c.id.desc())).all()
             for old in rows:
                 if old.version == version:
@@ -160,11 +161,17 @@ def newest(connection: sa.Connection, service: str) -> sa.Row:
     query = sa.select(*columns).where(table.c.service == service).order_by(table.c.id.desc()).limit(1)
     if row := connection.execute(query).first():
         return row
-    known = connection.execute(sa.select(table.c.service).distinct().order_by(table.c.service)).scalars().all()
+    known = names(connection)
     raise NotFoundError(
         f"service {service!r} is not published; "
         + (f"published are {', '.join(known)}" if known else "publish its folder first: isdf-manager publish FOLDER")
     )
+
+
+def names(connection: sa.Connection) -> list[str]:
+    """The services that are published."""
+    column = storage.package.c.service
+    return list(connection.execute(sa.select(column).distinct().order_by(column)).scalars())
 
 
 def content(connection: sa.Connection, package: int) -> bytes:

@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     init = command("init", commands.init, "make the home folder: database, keys, manager.yaml")
     init.add_argument("--url", default=DEFAULT_URL, help="the manager's address as routers reach it (%(default)s)")
     init.add_argument(
-        "--database", default=os.environ.get("ISDF_MANAGER_DATABASE"), metavar="URL",
+        "--database", metavar="URL",
         help="make the tables there, such as postgresql+psycopg://isdf@/isdf (default: ISDF_MANAGER_DATABASE, or else "
         "SQLite in the home folder)",
     )  # fmt: skip
@@ -166,6 +166,8 @@ def main(argv: list[str] | None = None) -> int:
         return end.code if isinstance(end.code, int) else 2
     parts = commands.Parts(Path(arguments.home))
     try:
+        if arguments.run is not commands.init:
+            parts.check_home()
         return arguments.run(parts, arguments) or 0
     except (errors.IsdfError, OSError) as error:
         print(f"isdf-manager: {error}", file=sys.stderr)

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -32,6 +33,10 @@ class Parts:
     def __init__(self, home: Path) -> None:
         self.home = Home(home)
         self.who = audit.actor()
+
+    def check_home(self) -> Config:
+        """`InvalidError` where the folder is no manager's home; else its configuration."""
+        return self.config
 
     def close(self) -> None:
         if "store" in self.__dict__:
@@ -77,7 +82,7 @@ def say(text: str, end: str = "\n") -> None:
 
 def init(parts: Parts, arguments: argparse.Namespace) -> None:
     own = own_authority(arguments)
-    parts.home.init(arguments.url, own, arguments.database)
+    parts.home.init(arguments.url, own, arguments.database or os.environ.get("ISDF_MANAGER_DATABASE"))
     say(f"{parts.home.path} is a manager's home now; routers will call {arguments.url}")
     say(f"keep {parts.home.catalogue_key} away from the machine that serves: it can bring code to every router")
 
@@ -129,7 +134,7 @@ def _follow(
         say(f"not pushed: {arguments.device} gets it with its next pull")
     else:
         try:
-            Push(parts.store, say).deliver(arguments.device, change.serial, change.time, arguments.service, ends)
+            Push(parts.store, say).deliver(arguments.device, change.serial, arguments.service, ends)
         except NeverSeenError as error:
             say(f"not pushed: {error}; it gets the change with its first pull")
         except IsdfError as error:
@@ -147,7 +152,7 @@ def push(parts: Parts, arguments: argparse.Namespace) -> None:
         row = devices.find(connection, arguments.device)
         due = parts.published.is_due(row.renew_at, row.signer, now)
         serial = parts.published.make(connection, arguments.device, now)  # each push has a publication of its own
-    Push(parts.store, say).deliver(arguments.device, serial, now, same_as=None if due else row.serial)
+    Push(parts.store, say).deliver(arguments.device, serial, same_as=None if due else row.serial)
 
 
 def status(parts: Parts, arguments: argparse.Namespace) -> None:
@@ -175,15 +180,30 @@ def audit_log(parts: Parts, arguments: argparse.Namespace) -> None:
 def serve(parts: Parts, arguments: argparse.Namespace) -> None:
     from .server import Server  # Granian, which no other command needs
 
-    assert parts.home.keyring.assignment  # what is missing is said before the port is open
+    parts.home.keyring.check()  # what is missing is said before the port is open
     listen = tuple(arguments.listen or parts.config.listen)
-    server = Server(parts.home, parts.config, listen)
-    say(f"serving {parts.home.path} on {', '.join(listen)} (process {os.getpid()})")
-    server.run()
+    with parts.store.serving():
+        server = Server(parts.home, parts.config, listen)
+        for doubt in doubts(parts):
+            print(f"isdf-manager: warning: {doubt}", file=sys.stderr)
+        say(f"serving {parts.home.path} on {', '.join(listen)} (process {os.getpid()})")
+        server.run()
+
+
+def doubts(parts: Parts) -> Iterator[str]:
+    """What is allowed in manager.yaml, and hardly meant."""
+    config = parts.config
+    if config.tls == "none" and not config.trusted_proxies:
+        yield (
+            "'tls: none' without 'trusted_proxies': all routers seem to call from the proxy's address, so their limits "
+            "are one, and pushes go to the proxy"
+        )
+    with parts.store.read() as connection:
+        published = catalogue.names(connection)
+    for service in sorted(set(config.provision) - set(published)):
+        yield f"'provision' names a hook of {service!r}, and no such service is published"
 
 
 def backup(parts: Parts, arguments: argparse.Namespace) -> None:
-    if arguments.file.exists():
-        raise InvalidError(f"{arguments.file} is there already; name a new file")
     parts.store.copy(arguments.file)
     say(f"copied the database to {arguments.file} (mode 0600); keep the folder 'keys' and manager.yaml beside it")

@@ -123,12 +123,16 @@ class Devices:
         """Forget a device; `ConflictError` while it has services, for the ISP's core must let go of them first."""
         order = storage.order
         with self._store.write() as connection:
-            find(connection, name)
+            pushes = find(connection, name, changing=True).pushes
             mine = sa.select(order.c.service).where(order.c.device == name, order.c.state.in_(storage.OPEN))
             if services := connection.execute(mine).scalars().all():
                 raise ConflictError(
                     f"{name} still has {', '.join(services)}; end that first: isdf-manager unsubscribe {name} SERVICE"
                 )
+            contact, kept = storage.contact, storage.manager
+            failures = connection.execute(sa.select(contact.c.failures).where(contact.c.device == name)).scalar()
+            counted = {"pushes": kept.c.pushes + pushes, "failures": kept.c.failures + failures}
+            connection.execute(kept.update().values(counted))
             connection.execute(storage.device.delete().where(storage.device.c.name == name))
             audit.record(connection, self._who, "device remove", name)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from contextlib import closing
+import shutil
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +41,7 @@ threads: 16
 #   vpn: {{url: "https://core.example/isdf", key: a-long-secret}}
 """
 DATABASE = "# database: postgresql+psycopg://isdf@/isdf"
+_CONNECTIONS = 8  # of the schedule, its hooks and the contacts, beside one for each thread that works on a request
 KEYS = {"url", "tls", "listen", "threads", "trusted_proxies", "metrics_token", "database", "provision"}
 
 
@@ -55,6 +57,11 @@ class Config:
     metrics_token: str | None = None  # None: /metrics is not there
     database: str | None = None
     provision: dict[str, Hook] = field(default_factory=dict)
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether `serve` speaks TLS itself."""
+        return self.url.startswith("https:") and self.tls != "none"
 
 
 class Home:
@@ -82,13 +89,16 @@ class Home:
             raise InvalidError(f"{self.path} is a manager's home already; choose another folder with --home")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            with closing(Storage(database or self._sqlite)) as store:
+            with closing(Storage(database or self._sqlite)) as store, ExitStack() as undo:
                 store.create()
-            self.keyring.folder.mkdir(mode=0o700)
-            rotation.begin(self.keyring, authority)
-            # Last, because it is what makes the folder a home.
-            line = DATABASE if database is None else yaml.safe_dump({"database": database}, width=2000).strip()
-            signing.write_new(self.config_file, TEMPLATE.format(url=url, database=line), 0o600)
+                undo.callback(store.destroy)
+                self.keyring.folder.mkdir(mode=0o700)
+                undo.callback(shutil.rmtree, self.keyring.folder)
+                rotation.begin(self.keyring, authority)
+                # Last, because it is what makes the folder a home.
+                line = DATABASE if database is None else yaml.safe_dump({"database": database}, width=2000).strip()
+                signing.write_new(self.config_file, TEMPLATE.format(url=url, database=line), 0o600)
+                undo.pop_all()
         except FileExistsError as error:
             raise InvalidError(f"{error.filename} exists already; choose another folder with --home") from None
         except OSError as error:
@@ -112,7 +122,13 @@ class Home:
     def storage(self, config: Config, durable: bool = True) -> Storage:
         if config.database is None and not (self.path / "manager.db").exists():
             raise InvalidError(f"the database {self.path / 'manager.db'} is not there; copy a backup to this place")
-        return Storage(config.database or self._sqlite, durable)
+        store = Storage(config.database or self._sqlite, durable, config.threads + _CONNECTIONS)
+        try:
+            store.check()
+        except BaseException:
+            store.close()
+            raise
+        return store
 
     @property
     def _sqlite(self) -> str:
@@ -132,9 +148,12 @@ def parse_config(text: str, environment: dict, folder: Path) -> Config:
             values[key] = value
     if value := environment.get("ISDF_MANAGER_LISTEN"):
         values["listen"] = value.split(",")
+    url, tls = parse_url(values.get("url", DEFAULT_URL)), _tls(values.get("tls"), folder)
+    if tls is not None and url.startswith("http:"):
+        raise InvalidError(f"tls goes with an https address alone, and url is {url!r}; take it away, or mend url")
     return Config(
-        url=parse_url(values.get("url", DEFAULT_URL)),
-        tls=_tls(values.get("tls"), folder),
+        url=url,
+        tls=tls,
         listen=_texts("listen", values.get("listen", "[::]:8080")) or ("[::]:8080",),
         threads=_count("threads", values.get("threads", 16)),
         trusted_proxies=tuple(map(_network, _texts("trusted_proxies", values.get("trusted_proxies", ())))),
@@ -156,7 +175,7 @@ def parse_url(url: object) -> str:
         raise InvalidError(
             f"url {url!r} is not an address such as 'https://isdf.isp.example' or 'http://[2001:db8::1]:8080'"
         )
-    return url.rstrip("/")
+    return parts.scheme + url[len(parts.scheme) :].rstrip("/")
 
 
 def _tls(value: object, folder: Path) -> str | tuple[Path, Path] | None:

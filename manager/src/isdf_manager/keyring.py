@@ -55,6 +55,10 @@ class Keyring:
         """The assignment key in force."""
         return self._current()[1]
 
+    def check(self) -> None:
+        """`InvalidError` unless the statement and the assignment key, which `serve` needs, are there."""
+        self._current()
+
     def authority(self) -> authority.Authority:
         """The authority that signs the certificate of `serve`; without its key where the operator keeps that."""
         known = self.read().keys.authority

@@ -1,4 +1,7 @@
-"""/metrics in Prometheus' text format: sums over all devices, nothing about any one of them."""
+"""/metrics in Prometheus' text format: sums over all devices, nothing about any one of them.
+
+What is counted of a device goes on counting when it is removed (the table `manager`): a counter never falls.
+"""
 
 from __future__ import annotations
 
@@ -46,15 +49,22 @@ def _stored(connection: sa.Connection, now: float) -> str:
     devices, pushes = connection.execute(sa.select(sa.func.count(), sa.func.sum(device.c.pushes))).one()
     query = sa.select(sa.func.sum(contact.c.failures), sa.func.count(sa.case((contact.c.time > now - 3600, 1))))
     failures, seen = connection.execute(query).one()
+    removed = connection.execute(sa.select(storage.manager)).one()
+    pushes, failures = (pushes or 0) + removed.pushes, (failures or 0) + removed.failures
     states = dict(connection.execute(sa.select(order.c.state, sa.func.count()).group_by(order.c.state)).all())
     lines = []
     for name, kind, text, value in (
         ("isdf_devices", "gauge", "Devices that are known.", devices),
         ("isdf_devices_seen", "gauge", "Devices that called in the last hour.", seen),
-        ("isdf_pushes_total", "counter", "Pushes begun (repeated datagrams count once).", pushes),
+        (
+            "isdf_pushes_total",
+            "counter",
+            "Pushes begun (repeated datagrams count once).",
+            pushes,
+        ),
         ("isdf_failures_total", "counter", "Reports of something that failed.", failures),
     ):
-        lines += [*_head(name, kind, text), f"{name} {value or 0}"]
+        lines += [*_head(name, kind, text), f"{name} {value}"]
     lines += _head("isdf_orders", "gauge", "Orders by state.")
     lines += [f'isdf_orders{{state="{state}"}} {states.get(state, 0)}' for state in storage.OPEN]
     return "\n".join(lines) + "\n"

@@ -4,9 +4,10 @@
        |                                                                   ^
        +--the hook failed, or whoever ran it died: it may have done half---+        (refused: the hook never began)
 
-Each step is one transaction; a hook runs between two of them, under a claim (`claims`), so that an order whose process
-was killed is taken up again by `serve` (`settling`). Only an active order is in an assignment, and there is one open
-order for a device and a service (an index of the database keeps it).
+Each step is one transaction. What it needs of the service (`Storage.keep`), the device's row and the order's it keeps
+from others in this sequence, so that no two wait for each other. A hook runs between two of them, under a claim
+(`claims`), so that an order whose process was killed is taken up again by `serve` (`settling`). Only an active order is
+in an assignment, and there is one open order for a device and a service (an index of the database keeps it).
 """
 
 from __future__ import annotations
@@ -34,13 +35,12 @@ _PAUSE = 0.05  # seconds between looks at what somebody else works on
 @dataclass(frozen=True, slots=True)
 class Change:
     """What an operation did: the order's id, the serial that carries it, the pass's end (None: until cancelled),
-    milliseconds in the hook (None: no hook), when it was published, what the hook said if the core was left behind."""
+    milliseconds in the hook (None: no hook), what the hook said if the core was left behind."""
 
     order: str
     serial: int
     until: int | None
     provision_ms: float | None
-    time: float
     trouble: str | None = None
 
 
@@ -72,7 +72,8 @@ class Orders:
         if until is not None and until <= starts:
             raise InvalidError(f"the time {format_time(until)} is over already; give a later one")
         with self._store.write() as connection:
-            devices.find(connection, device)
+            self._store.keep(connection, service)
+            devices.find(connection, device, changing=True)
             package = catalogue.newest(connection, service)
             config = configuration.change({}, words, package.manifest["configuration"])
             if old := _open(connection, device, service):
@@ -92,16 +93,18 @@ class Orders:
                 self.settling.leave(order, claim, error)
                 raise HookError(f"{error}; {device} does not get {service}, nothing was sold") from None
             with self._store.write() as connection:
+                devices.find(connection, device, changing=True)
                 self._claims.release(connection, order, claim, state="active")
                 serial = self._publications.make(connection, device, self._clock())
                 audit.record(connection, self._who, "subscribe", device, service, order=order, serial=serial)
-        return Change(order, serial, until, spent, self._clock())
+        return Change(order, serial, until, spent)
 
     def configure(self, device: str, service: str, words: list[str]) -> Change:
         """Change the configuration of what `device` has: the core first; `HookError` leaves all as it was."""
         claim, now = secrets.token_hex(8), self._clock()
         with self._store.write() as connection:
-            devices.find(connection, device)
+            self._store.keep(connection, service)
+            devices.find(connection, device, changing=True)
             sold = _open(connection, device, service)
             if sold is None or sold.state != "active" or _over(sold, now):
                 raise NotFoundError(_has_not(device, service))
@@ -116,6 +119,7 @@ class Orders:
                 self.settling.restore(sold, claim, error)
                 raise HookError(f"{error}; {service} of {device} stays as it was") from None
             with self._store.write() as connection:
+                devices.find(connection, device, changing=True)
                 self._claims.release(
                     connection, sold.id, claim, config=config, next_config=None, attempts=0, retry_at=0, trouble=None
                 )
@@ -124,13 +128,13 @@ class Orders:
                     connection, self._who, "configure", device, service, order=sold.id, serial=serial,
                     before=sold.config, after=config,
                 )  # fmt: skip
-        return Change(sold.id, serial, sold.until, spent, self._clock())
+        return Change(sold.id, serial, sold.until, spent)
 
     def unsubscribe(self, device: str, service: str) -> Change:
         """End what `device` has of `service`, whether the core lets go of it at once or not (`Change.trouble`)."""
         claim, now = secrets.token_hex(8), self._clock()
         with self._store.write() as connection:
-            devices.find(connection, device)
+            devices.find(connection, device, changing=True)
             sold = _open(connection, device, service)
             if sold is None:
                 raise NotFoundError(_has_not(device, service))
@@ -141,8 +145,8 @@ class Orders:
         try:
             spent = self.settling.withdraw(sold, claim, patiently=True)
         except HookError as error:
-            return Change(sold.id, serial, sold.until, None, now, str(error))
-        return Change(sold.id, serial, sold.until, spent, now)
+            return Change(sold.id, serial, sold.until, None, str(error))
+        return Change(sold.id, serial, sold.until, spent)
 
     def _finish_old(self, device: str, service: str) -> None:
         """Withdraw what is left of an order before, so that its late withdrawal cannot hit the one to come."""

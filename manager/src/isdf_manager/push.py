@@ -54,24 +54,24 @@ class Push:
         self._clock, self._sleep, self._monotonic = clock, sleep, monotonic  # for what happened when; for how long
 
     def deliver(
-        self, device: str, serial: int, since: float, service: str | None = None, ends: bool = False,
-        same_as: int | None = None,
-    ) -> None:  # fmt: skip
-        """Push until `device` has pulled the publication `serial` after `since`, then wait for its report.
+        self, device: str, serial: int, service: str | None = None, ends: bool = False, same_as: int | None = None
+    ) -> None:
+        """Push until `device` has pulled the publication `serial`, then wait for its report.
 
         It is about `service`, which shall run or end (`ends`); None: about all of them. `same_as` is the serial of an
         earlier publication of the same services, if there is one. Raises `NeverSeenError`,
         `UnavailableError` when the router does not pull or report in time, `ReportedFailureError` with its words.
         """
         begun, started, before = self._clock(), self._monotonic(), self._contact(device).report
-        known = before is not None and before["serial"] >= (same_as or serial) and reports.failure(before) is None
+        known = same_as is not None and before is not None and before["serial"] >= same_as
+        known = known and reports.failure(before) is None
         datagram, address, port = self._datagram(device)
         self._send(datagram, address, port)
         self._say("pushed")
         repeats = [started + offset for offset in REPEAT]
         while True:
             seen = self._contact(device)
-            if seen.pulled >= serial and seen.pulled_at >= since:
+            if seen.pulled >= serial:
                 break
             now = self._monotonic()
             if repeats and now >= repeats[0]:
@@ -87,15 +87,13 @@ class Push:
         if known:
             self._say("nothing new")
         else:
-            self._follow(device, serial, since, begun, started + REPORT_TIMEOUT, service, ends)
+            self._follow(device, serial, begun, started + REPORT_TIMEOUT, service, ends)
 
-    def _follow(
-        self, device: str, serial: int, since: float, begun: float, deadline: float, service: str | None, ends: bool
-    ) -> None:
+    def _follow(self, device: str, serial: int, begun: float, deadline: float, service: str | None, ends: bool) -> None:
         while True:
             seen = self._contact(device)
             report, late = seen.report, self._monotonic() >= deadline
-            fresh = seen.reported_at >= max(since, seen.pulled_at)
+            fresh = seen.reported_at >= seen.pulled_at
             if report is not None and (report["serial"] >= serial or (fresh and report["error"])) and (fresh or late):
                 if reason := reports.failure(report, service):
                     raise ReportedFailureError(f"{device} reports: {reason}")

@@ -41,10 +41,14 @@ def generate(comment: str) -> usign.SecretKey:
 def write_new(path: Path, text: str, mode: int) -> None:
     """A new file, never over another, on the disk when this returns; `FileExistsError` otherwise."""
     with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "w") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+        try:
+            os.fchmod(file.fileno(), mode)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:  # a full disk leaves no part of it
+            path.unlink()
+            raise
 
 
 def replace(path: Path, text: str, mode: int) -> None:

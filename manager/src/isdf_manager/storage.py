@@ -6,6 +6,7 @@ never spans a hook, a datagram or an answer: it reads, decides, writes and ends.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import threading
@@ -18,6 +19,7 @@ from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
 from isdf.errors import ConflictError, FailedError, InvalidError
 
+VERSION = 1  # of the tables: it rises with each change of them
 schema = sa.MetaData()
 
 # Times are Unix seconds (float unless they travel in an assignment); serials and sequences are Unix milliseconds that
@@ -139,28 +141,47 @@ audit = sa.Table(
 )
 
 
+manager = sa.Table(  # one row
+    "manager",
+    schema,
+    sa.Column("version", sa.Integer, primary_key=True),  # `VERSION` of who made the tables
+    sa.Column("pushes", sa.BigInteger, nullable=False, default=0),  # of devices that were removed
+    sa.Column("failures", sa.BigInteger, nullable=False, default=0),
+)
+_SERVING = 0x69534446  # the number of PostgreSQL's advisory lock of the one process that serves
+
+
 class Storage:
     """Transactions on the database at `url`; safe to share between threads, not across a fork.
 
     `durable`: a write is on the disk when its transaction ends. The server does without for speed: what a power cut
-    could take from it (who called last, an assignment signed anew) is made again by itself.
+    could take from it (who called last, an assignment signed anew) is made again by itself. `connections`: at a time.
     """
 
-    def __init__(self, url: str, durable: bool = True) -> None:
+    def __init__(self, url: str, durable: bool = True, connections: int = 5) -> None:
         try:
             self.url = sa.make_url(url)
         except sa.exc.ArgumentError:  # the text may hold a password
             raise InvalidError("'database' in manager.yaml is no URL such as postgresql+psycopg://isdf@/isdf") from None
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         try:
-            self._engine = sa.create_engine(self.url)
+            self._engine = sa.create_engine(
+                self.url,
+                poolclass=sa.QueuePool,
+                pool_size=connections,
+                max_overflow=0,
+                pool_pre_ping=not self.is_sqlite,
+            )
         except (ImportError, sa.exc.ArgumentError) as error:
             raise InvalidError(f"database {self.url!r} in manager.yaml cannot be used: {error}") from None
-        self._writing = self._engine.execution_options(isdf_write=True)
+        self._writing = self._reading = self._engine.execution_options(isdf_write=True)
         self._mine = threading.local()  # a connection for each thread that executes what is prepared
         self._opened: list[sqlite3.Connection] = []
         if self.is_sqlite:
             _prepare_sqlite(self._engine, "FULL" if durable else "NORMAL")
+            self._reading = self._engine
+        else:
+            self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @property
     def file(self) -> Path:
@@ -172,14 +193,78 @@ class Storage:
         if self.is_sqlite:
             os.close(os.open(self.file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         with self._translated():
-            if sa.inspect(self._engine).has_table(device.name):
+            if not self.is_sqlite and sa.inspect(self._engine).has_table(device.name):
                 raise InvalidError(f"the database {self.url!r} has a manager's tables already; name an empty one")
-            schema.create_all(self._engine)
+            try:
+                with self._engine.begin() as connection:
+                    schema.create_all(connection)
+                    connection.execute(manager.insert().values(version=VERSION))
+            except BaseException:
+                self.destroy()
+                raise
+
+    def destroy(self) -> None:
+        """Undo `create`."""
+        if self.is_sqlite:
+            self.close()
+            for end in ("", "-wal", "-shm"):
+                Path(f"{self.file}{end}").unlink(missing_ok=True)
+        else:
+            with self._translated():
+                schema.drop_all(self._engine)
+
+    def check(self) -> None:
+        """`FailedError` unless the database answers, `InvalidError` unless it has the tables of this version."""
+        with self.read() as connection:
+            there = sa.inspect(connection).has_table(manager.name)
+            version = connection.execute(sa.select(manager.c.version)).scalar() if there else None
+        if version is None:
+            raise InvalidError(f"the database {self.url!r} has no manager's tables; 'init --database URL' makes them")
+        if version != VERSION:
+            raise InvalidError(
+                f"the database {self.url!r} has tables of version {version}, and this manager knows version {VERSION}; "
+                "use the manager that made them, or a backup that this one made"
+            )
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Of all processes on this database one at a time is in here; `ConflictError` for another.
+
+        Which requests were taken once already, and how many a device may make, is in the memory of one process.
+        """
+        refusal = ConflictError(f"another 'serve' works on the database {self.url!r}; stop that one first")
+        if self.is_sqlite:
+            # Not the database itself: to close it would take SQLite's own locks.
+            with open(f"{self.file}.serving", "w") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise refusal from None
+                yield
+            return
+        with self._translated():
+            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        with connection:
+            with self._translated():
+                if not connection.execute(sa.select(sa.func.pg_try_advisory_lock(_SERVING))).scalar():
+                    raise refusal
+            try:
+                yield
+            finally:
+                connection.invalidate()  # ends the connection, and the lock with it
+
+    def keep(self, connection: sa.Connection, service: str) -> None:
+        """Keep `service` from others until the caller's transaction ends, and it must be the first thing there.
+
+        So no version is published while an order is checked against the one before. SQLite has one writer anyway.
+        """
+        if not self.is_sqlite:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SERVING, sa.func.hashtext(service))))
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A transaction that sees one state of the database and changes nothing."""
-        with self._translated(), self._engine.connect() as connection:
+        with self._translated(), self._reading.connect() as connection:
             yield connection
 
     @contextmanager
@@ -221,9 +306,20 @@ class Storage:
         """A consistent copy at `target` while everything runs (SQLite's online backup)."""
         if not self.is_sqlite:
             raise InvalidError("backup copies SQLite; use the tools of the database that manager.yaml names (pg_dump)")
-        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        with closing(sqlite3.connect(self.file)) as source, closing(sqlite3.connect(target)) as copy:
-            source.backup(copy)
+        try:
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError:
+            raise InvalidError(f"{target} is there already; name a new file") from None
+        except OSError as error:
+            raise InvalidError(f"{target} cannot be made: {error.strerror}; name another file") from None
+        try:
+            with closing(sqlite3.connect(self.file)) as source, closing(sqlite3.connect(target)) as copy:
+                source.backup(copy)
+        except BaseException as error:
+            target.unlink()
+            if not isinstance(error, sqlite3.Error):
+                raise
+            raise FailedError(f"{target} cannot be written: {error}; nothing was left there") from None
 
     def close(self) -> None:
         """No thread uses it any more."""
@@ -237,7 +333,9 @@ class Storage:
             yield
         except sa.exc.IntegrityError:
             raise ConflictError("somebody else changed the same thing at this moment; try again") from None
-        except (sa.exc.DatabaseError, sqlite3.Error) as error:
+        except sa.exc.TimeoutError:
+            raise FailedError(f"all connections to the database {self.url!r} are in use; try again") from None
+        except (sa.exc.DBAPIError, sqlite3.Error) as error:
             said = " ".join(str(getattr(error, "orig", error)).split())
             raise FailedError(
                 f"the database {self.url.render_as_string()} cannot be used: {said}; "
