@@ -14,6 +14,8 @@ from pathlib import Path
 
 import requests
 
+from premises import syscalls
+
 COMMAND = [sys.executable, "-c", "import sys; from isdf_manager.cli import main; sys.exit(main())"]
 
 
@@ -72,7 +74,9 @@ class Served:
         """Start `serve`, and do not wait until it answers."""
         words = [*COMMAND, "--home", self.home, "serve", "--listen", f"[::]:{self.port}"]
         with self.log.open("a") as log:
-            self.process = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(
+                words, stdout=log, stderr=log, start_new_session=True, preexec_fn=syscalls.die_with_parent
+            )
 
     def answers(self) -> bool:
         try:

@@ -20,6 +20,7 @@ import requests
 from isdf import wire
 from isdf.formats import claim, keys, usign
 from isdf_manager import cli, commands, devices, signing, storage
+from premises import syscalls
 
 from .relay import Relay, Request
 from .wire import Wire
@@ -83,7 +84,10 @@ class Isp:
         words = [sys.executable, "-c", _SERVE, "--home", self.home, "serve", "--listen", f"127.0.0.1:{self.port}"]
         with self._log.open("ab") as log:
             everything = os.environ | (env or {})
-            self._server = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=everything)
+            self._server = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=everything,
+                preexec_fn=syscalls.die_with_parent,
+            )  # fmt: skip
         self._wait()
 
     def _wait(self) -> None:
