@@ -260,7 +260,16 @@ def test_a_home_without_its_database_or_its_keys(manager):
 
 
 def test_wrong_use_of_the_command_line(manager):
-    for words in ((), ("sell",), ("subscribe",), ("device",), ("configure", "home1", "lane"), ("status", "--colour")):
+    for words in (
+        (),
+        ("audit", "--last", "-1"),
+        ("audit", "--last", "0"),
+        ("sell",),
+        ("subscribe",),
+        ("device",),
+        ("configure", "home1", "lane"),
+        ("status", "--colour"),
+    ):
         assert manager(*words) == 2
         assert "usage: isdf-manager" in manager.err
     assert manager("--version") == 0

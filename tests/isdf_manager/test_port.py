@@ -86,3 +86,9 @@ def test_what_connected_before_stays_with_the_one_before(port, number):
         accepted, address = first.accept()
         with accepted:
             assert address == client.getsockname()
+
+
+@pytest.mark.parametrize("text", ["[::1]:65536", "[::1]:70000", "8080"])
+def test_what_is_no_port_is_not_another_one(text):
+    with pytest.raises(InvalidError, match="is not of the form"):
+        Port(text, 100)

@@ -114,7 +114,7 @@ def parser() -> argparse.ArgumentParser:
 
     audit = command("audit", commands.audit_log, "the last changes: who, what, when")
     audit.add_argument("device", nargs="?")
-    audit.add_argument("--last", type=int, default=50, metavar="N", help="how many (%(default)s)")
+    audit.add_argument("--last", type=_argument(_count), default=50, metavar="N", help="how many (%(default)s)")
 
     serve = command("serve", commands.serve, "serve feeds, assignments and reports; end passes on time")
     serve.add_argument(
@@ -177,6 +177,12 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     finally:
         parts.close()
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) < 2**31:
+        raise errors.InvalidError(f"{text!r} is not a number from 1 on")
+    return int(text)
 
 
 def _argument(parse):

@@ -28,7 +28,7 @@ class Port:
 
     def __init__(self, text: str, backlog: int) -> None:
         match = _FORM.match(text)
-        if not match:
+        if not match or int(match[3]) > 65535:  # getaddrinfo(3) takes its last 16 bits
             raise InvalidError(f"--listen {text!r} is not of the form '[::]:8080' or '127.0.0.1:8080'")
         self._backlog = backlog
         self._sockets: list[socket.socket] = []  # in the order in which the kernel counts them
