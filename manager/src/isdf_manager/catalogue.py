@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from isdf.errors import ConflictError, FailedError, FormatError, InvalidError, NotFoundError
 from isdf.formats import assignment, ipk, opkg_index, service_package, usign
+from isdf.formats.assignment import PREFIX
 
 from . import audit, configuration, manifest, schema, signing, storage
 
@@ -41,7 +42,7 @@ def pack(folder: Path) -> tuple[dict, bytes]:
     files = [ipk.File(f"{base}/service.json", 0o644, manifest.as_json(described))]
     files += [ipk.File(f"{base}/{path}", mode, data) for path, mode, data in _files(folder)]
     control = {
-        "Package": f"isdf-service-{name}",
+        "Package": PREFIX + name,
         "Version": described["version"],
         "Depends": "isdf-agent",
         "Section": "net",
@@ -107,7 +108,7 @@ class Catalogue:
         """
         described, data = pack(folder)
         name, version = described["name"], described["version"]
-        package = f"isdf-service-{name}"
+        package = PREFIX + name
         result = Published(name, version, f"{package}_{version}_all.ipk", len(data), True)
         digest = hashlib.sha256(data).hexdigest()
         message = assignment.catalogue_message(package, version, len(data), digest)
