@@ -61,6 +61,8 @@ def test_a_complete_file_is_read_with_its_defaults(tmp_path):
         (("option insecure", "option mark_mask 'x'\n\toption insecure"), "option mark_mask is 'x'"),
         (("option insecure", "option mark_mask '0'\n\toption insecure"), "option mark_mask is '0'"),
         (("option insecure", "option pull_interval '1'\n\toption insecure"), "it takes 10 to 86400"),
+        (("option insecure", "option push_port '9_009'\n\toption insecure"), "option push_port is '9_009'"),
+        (("option insecure", "option dataplane 'x'\n\toption insecure"), "it takes 'kernel' or 'memory'"),
         (("option wan 'wan'", "option wan wan eth"), "line 8"),
         (("option wan 'wan'", "option push_port '70000'\n\toption wan 'wan"), "opens a quote"),
     ],

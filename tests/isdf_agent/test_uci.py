@@ -39,11 +39,8 @@ def test_any_text_is_answered_with_sections_or_the_parsers_own_error(text):
         pass
 
 
-def test_an_option_is_asked_for_as_text_words_truth_or_number():
-    section = Section("a", None, {"k": "b c", "l": ["d", "e f"], "on": "enabled", "off": "0", "n": "7"})
+def test_an_option_is_asked_for_as_text_words_or_truth():
+    section = Section("a", None, {"k": "b c", "l": ["d", "e f"], "on": "enabled", "off": "0"})
     assert (section.text("k"), section.text("l"), section.text("none", "x")) == ("b c", "e f", "x")
     assert (section.texts("k"), section.texts("l"), section.texts("none")) == (["b", "c"], ["d", "e f"], [])
     assert (section.flag("on"), section.flag("off"), section.flag("none")) == (True, False, False)
-    assert (section.number("n", 1, 0, 9), section.number("none", 1, 0, 9)) == (7, 1)
-    with pytest.raises(InvalidError, match="option n of section a is '7'; it takes 0 to 5"):
-        section.number("n", 1, 0, 5)

@@ -13,7 +13,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from isdf.errors import InvalidError
-from isdf.wire import PUSH_PORT
+from isdf.options import PUSH_PORT
 
 from . import devices, reports, signing, storage
 from . import status as status_

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from isdf import options
 from isdf.errors import InvalidError
 from isdf.model import Line, parse_rate
 from isdf.path import Path
@@ -104,28 +105,18 @@ def _config(sections: dict[str, Section]) -> Config:
     manager = parse_manager(agent.text("manager"), insecure=insecure) if agent.text("manager") else ""
     if agent.text("claim") and not manager:
         raise InvalidError("option manager of section agent is missing; it is the address that goes with option claim")
-    mask = agent.text("mark_mask", "0xff000000")
     try:
-        mark_mask = int(mask, 0)
-    except ValueError:
-        mark_mask = 0
-    if not 0 < mark_mask <= 0xFFFFFFFF:
-        raise InvalidError(f"option mark_mask is {mask!r}; it takes a number of 32 bits such as 0xff000000")
-    dataplane = agent.text("dataplane", "kernel")
-    if dataplane not in ("kernel", "memory"):
-        raise InvalidError(f"option dataplane is {dataplane!r}; it takes 'kernel' or 'memory'")
+        found = {name: options.parse(name, agent.text(name)) for name in options.OPTIONS}
+    except InvalidError as error:
+        raise InvalidError(f"option {error}") from None
     return Config(
         manager=manager,
         claim=agent.text("claim"),
         insecure=insecure,
-        pull_interval=agent.number("pull_interval", 1800, 10, 86400),
-        ready_timeout=agent.number("ready_timeout", 30, 1, 600),
-        push_port=int(agent.number("push_port", 9009, 1, 65535)),
-        dataplane=dataplane,
-        mark_mask=mark_mask,
         line=_rates(line),
         wan=line.text("wan", "wan"),
         lan=tuple(line.texts("lan")) or ("br-lan",),
+        **found,
     )
 
 

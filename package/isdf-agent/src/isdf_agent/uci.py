@@ -39,16 +39,6 @@ class Section:
         """UCI's truth: 1, on, true, yes and enabled."""
         return self.text(option) in ("1", "on", "true", "yes", "enabled")
 
-    def number(self, option: str, default: float, low: float, high: float) -> float:
-        value = self.text(option)
-        try:
-            number = float(value) if value else default
-        except ValueError:
-            number = float("nan")
-        if not low <= number <= high:
-            raise InvalidError(f"option {option} of section {self.type} is {value!r}; it takes {low:g} to {high:g}")
-        return number
-
 
 def parse_uci(text: str) -> list[Section]:
     """The sections of a UCI file in their order; `InvalidError` names the line at fault."""

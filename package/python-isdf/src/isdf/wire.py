@@ -14,7 +14,6 @@ from .digest import equal, hmac_sha256, sha256
 _PUSH = struct.Struct(">4sB3xQ")
 _MAGIC, _VERSION = b"iSDF", 1
 PUSH_SIZE = _PUSH.size + 32
-PUSH_PORT = 9009
 
 
 def derive(device_key: bytes, purpose: str) -> bytes:
