@@ -185,7 +185,8 @@ def test_a_device_that_is_there_or_cannot_be(home1, tmp_path):
     assert "base_down is more than" in home1.fails(
         "device", "add", "home2", "--line", "down=8,up=8,base_down=9", status=2
     )
-    assert "--set 'colour=red' is not" in home1.fails("device", "add", "home2", "--set", "colour=red", status=2)
+    for word in ("colour=red", "pull_interval", "pull_interval=", "pull_interval= "):
+        assert f"--set {word!r} is not" in home1.fails("device", "add", "home2", "--set", word, status=2)
     (tmp_path / "isdf").write_text("config\n")
     assert "is there already; move it away" in home1.fails(
         "device", "add", "home2", "--uci", tmp_path / "isdf", status=2
@@ -194,6 +195,48 @@ def test_a_device_that_is_there_or_cannot_be(home1, tmp_path):
         "device", "add", "home2", "--uci", tmp_path / "no/isdf", status=2
     )
     assert home1.ok("device", "list") == "home1\n"
+
+
+@pytest.mark.parametrize(
+    ("word", "takes"),
+    [
+        ("pull_interval=abc", "10 to 86400"),
+        ("ready_timeout=0", "1 to 600"),
+        ("push_port=70000", "1 to 65535"),
+        ("mark_mask='", "a number of 32 bits such as 0xff000000"),
+        ("dataplane=none", "'kernel' or 'memory'"),
+    ],
+)
+def test_an_option_with_which_the_router_would_not_start(home1, tmp_path, word, takes):
+    option, _, value = word.partition("=")
+    said = home1.fails("device", "add", "home2", "--uci", tmp_path / "isdf", "--set", word, status=2)
+    assert said == f"--set {option} is {value!r}; it takes {takes}"
+    assert not (tmp_path / "isdf").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (("--wan", "eth0"), "--wan"),
+        (("--lan", "br-lan"), "--lan"),
+        (("--push-from", "192.0.2.1"), "--push-from"),
+        (("--set", "push_port=9010", "--set", "pull_interval=60"), "--set pull_interval"),
+    ],
+)
+def test_what_is_for_the_routers_file_is_refused_without_one(home1, words, option):
+    for command in (("device", "add", "home2"), ("device", "replace", "home1")):
+        assert home1.fails(*command, *words, status=2) == (
+            f"{option} is for the file that --uci writes; add --uci FILE, or set it in the router's /etc/config/isdf"
+        )
+    assert home1.ok("device", "list") == "home1\n"
+    assert "replace" not in home1.ok("audit")
+
+
+def test_a_network_device_that_cannot_be(home1, tmp_path):
+    for words in (("--wan", ""), ("--lan", "br lan"), ("--wan", "eth'0")):
+        assert "take names of network devices" in home1.fails(
+            "device", "add", "home2", "--uci", tmp_path / "isdf", *words, status=2
+        )
 
 
 def test_a_home_that_is_none_or_is_one_already(manager, tmp_path):

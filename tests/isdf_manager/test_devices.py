@@ -80,6 +80,30 @@ def test_a_router_that_takes_its_place_begins_with_the_line_and_the_port_that_ar
     assert "\toption down '1000'\n" in (tmp_path / "other").read_text()
 
 
+def test_a_router_that_takes_its_place_begins_with_the_file_of_the_first_but_for_the_code(manager, tmp_path):
+    def begins(name, *words):
+        file = tmp_path / name
+        return manager.ok("device", *words, "--uci", file), file.read_text()
+
+    words = ("--line", "down=8000,up=8000", "--wan", "eth0", "--lan", "br-lan", "--lan", "br-guest")
+    more = ("--push-from", "192.0.2.1", "--set", "pull_interval=60", "--set", "push_port=9010")
+    printed, first = begins("first", "add", "home1", *words, *more)
+    again, second = begins("second", "replace", "home1")
+    assert second == first.replace(code(printed), code(again))
+    again, third = begins("third", "replace", "home1", "--lan", "br-home", "--set", "pull_interval=90")
+    changed = first.replace("list lan 'br-lan'\n\tlist lan 'br-guest'", "list lan 'br-home'").replace("'60'", "'90'")
+    assert third == changed.replace(code(printed), code(again))
+    again, fourth = begins("fourth", "replace", "home1")
+    assert fourth == changed.replace(code(printed), code(again))
+
+
+def test_the_names_of_its_devices_are_written_for_a_router_that_is_told_its_line_later(manager, tmp_path):
+    manager.ok("device", "add", "home1", "--uci", tmp_path / "isdf", "--wan", "eth0")
+    assert (tmp_path / "isdf").read_text().endswith("\nconfig line 'line'\n\toption wan 'eth0'\n\tlist lan 'br-lan'\n")
+    read = agent_config.load(tmp_path / "isdf")
+    assert (read.wan, read.lan, read.line) == ("eth0", ("br-lan",), None)
+
+
 def test_what_is_known_of_a_device_says_whether_a_router_is_awaited(manager):
     manager.ok("device", "add", "home2")
     assert "enrolled:      no; its claim code is not used yet\n" in manager.ok("device", "show", "home2")

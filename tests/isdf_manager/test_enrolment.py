@@ -135,7 +135,7 @@ def test_another_body_is_refused(body):
 
 
 def test_a_router_enrolls_and_its_requests_are_believed(manager):
-    router = manager.router(add=("--push-from", "192.0.2.1"))
+    router = manager.router()
     assert router.enroll().json == {
         "device": "home1", "line": {"down": 8000, "up": 8000, "base_down": 8000, "base_up": 8000},
     }  # fmt: skip

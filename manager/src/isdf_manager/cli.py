@@ -134,16 +134,19 @@ def _factory(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--line", metavar="down=..,up=..,base_down=..,base_up=..", help="rates: kbit/s, or 8mbit, 150kBps"
     )
-    made.add_argument("--wan", default="wan", help="network device towards the ISP (%(default)s)")
-    made.add_argument("--lan", action="append", help="network device of a LAN; may be repeated (br-lan)")
+    made.add_argument("--wan", metavar="DEVICE", help="for FILE: network device towards the ISP (wan)")
+    made.add_argument(
+        "--lan", action="append", metavar="DEVICE", help="for FILE: network device of a LAN; may be repeated (br-lan)"
+    )
     made.add_argument(
         "--push-from", action="append", default=[], metavar="ADDRESS",
-        help="address of the manager that the router's firewall lets pushes in from; may be repeated (the URL's host, "
-        "where it is an address)",
+        help="for FILE: address of the manager that the router's firewall lets pushes in from; may be repeated (the "
+        "URL's host, where it is an address)",
     )  # fmt: skip
     made.add_argument(
-        "--set", action="append", default=[], metavar="OPTION=VALUE", help="option of the agent, as push_port=9009"
-    )
+        "--set", action="append", default=[], metavar="OPTION=VALUE",
+        help="option of the agent, as pull_interval=600, for FILE; push_port=9010 without one, too",
+    )  # fmt: skip
 
 
 def _authority(made: argparse.ArgumentParser) -> None:

@@ -22,62 +22,53 @@ from .commands import Parts, say
 
 
 @dataclass(frozen=True, slots=True)
-class Factory:
-    """What a router is to be told from the beginning beside its claim code, and the file (None: no file is wanted)."""
+class Given:
+    """What the command line says of a router: rates, the port of the pushes, and what is for its first file alone."""
 
-    line: devices.Line | None
-    options: dict[str, str]
-    push_from: list[str]
-    file: Path | None
-
-    @property
-    def push_port(self) -> int | None:
-        return int(self.options["push_port"]) if "push_port" in self.options else None
-
-    @property
-    def rates(self) -> dict[str, int] | None:
-        return self.line and self.line.rates
+    rates: dict[str, int] | None
+    push_port: int | None
+    factory: dict[str, str | list[str]]  # as `devices.uci` takes it
 
 
 def device_add(parts: Parts, arguments: argparse.Namespace) -> None:
-    factory = _factory(parts, arguments)
-    with _file(factory) as write:
-        code = parts.devices.add(arguments.name, factory.push_port or PUSH_PORT, time.time(), factory.rates)
-        write(devices.uci(parts.config.url, code, factory.line, factory.options, factory.push_from))
-    _told(parts, factory, f"added {arguments.name}", code)
+    given = _given(arguments)
+    port = given.push_port or PUSH_PORT
+    with _file(arguments.uci) as write:
+        code = parts.devices.add(arguments.name, port, time.time(), given.rates, given.factory)
+        write(devices.uci(parts.config.url, code, port, given.rates, given.factory))
+    _told(parts, arguments.uci, f"added {arguments.name}", code)
 
 
 def device_replace(parts: Parts, arguments: argparse.Namespace) -> None:
-    factory = _factory(parts, arguments)
-    with _file(factory) as write:
-        code, row = parts.devices.replace(arguments.name, factory.push_port, factory.rates)
-        names = _networks(arguments)
-        line = factory.line or (row.line and devices.Line(row.line, names[0], names[1:]))
-        options = {"push_port": str(row.push_port)} if row.push_port != PUSH_PORT else {}
-        write(devices.uci(parts.config.url, code, line, options | factory.options, factory.push_from))
-    _told(parts, factory, f"{row.name} gets another router; the one before works until this code is used", code)
+    given = _given(arguments)
+    with _file(arguments.uci) as write:
+        code, row = parts.devices.replace(arguments.name, given.push_port, given.rates, given.factory)
+        write(devices.uci(parts.config.url, code, row.push_port, row.line, row.factory))
+    done = f"{row.name} gets another router; the one before works until this code is used"
+    _told(parts, arguments.uci, done, code)
 
 
-def _factory(parts: Parts, arguments: argparse.Namespace) -> Factory:
-    names, line = _networks(arguments), None
-    if arguments.line:
-        line = devices.Line(devices.parse_line(arguments.line), names[0], names[1:])
+def _given(arguments: argparse.Namespace) -> Given:
+    rates = devices.parse_line(arguments.line) if arguments.line else None
     options = devices.parse_options(arguments.set)
-    push_from = devices.parse_push_from(arguments.push_from, parts.config.url)
-    return Factory(line, options, push_from, arguments.uci)
-
-
-def _networks(arguments: argparse.Namespace) -> tuple[str, ...]:
-    names = (arguments.wan, *(arguments.lan or ["br-lan"]))
-    if any(not n or not n.isprintable() or "'" in n or " " in n for n in names):
-        raise InvalidError("--wan and --lan take names of network devices such as 'eth0' or 'br-lan'")
-    return names
+    port = options.pop("push_port", None)
+    words = {"wan": arguments.wan, "lan": arguments.lan, "push_from": devices.parse_push_from(arguments.push_from)}
+    factory = {key: value for key, value in words.items() if value not in (None, [])} | options
+    for name in (factory.get("wan", "wan"), *factory.get("lan", ())):
+        if not name or not name.isprintable() or "'" in name or " " in name:
+            raise InvalidError("--wan and --lan take names of network devices such as 'eth0' or 'br-lan'")
+    if factory and arguments.uci is None:
+        first = next(iter(factory))
+        option = f"--set {first}" if first in options else f"--{first.replace('_', '-')}"
+        raise InvalidError(
+            f"{option} is for the file that --uci writes; add --uci FILE, or set it in the router's /etc/config/isdf"
+        )
+    return Given(rates, int(port) if port else None, factory)
 
 
 @contextmanager
-def _file(factory: Factory) -> Iterator[Callable[[str], object]]:
-    """Writes the file of `factory`, which is there before anything else is done, and only if all of it is done."""
-    file = factory.file
+def _file(file: Path | None) -> Iterator[Callable[[str], object]]:
+    """Writes `file` (None: none is wanted), which is there before anything else is done, and only if all of it is."""
     if file is None:
         yield lambda text: None
         return
@@ -94,10 +85,10 @@ def _file(factory: Factory) -> Iterator[Callable[[str], object]]:
         raise
 
 
-def _told(parts: Parts, factory: Factory, done: str, code: str) -> None:
+def _told(parts: Parts, file: Path | None, done: str, code: str) -> None:
     say(done)
-    if factory.file is not None:
-        say(f"its router's first configuration is {factory.file}: put it at /etc/config/isdf")
+    if file is not None:
+        say(f"its router's first configuration is {file}: put it at /etc/config/isdf")
     else:
         say(f"on its router: isdf-agent enroll {parts.config.url} CODE")
     say(f"claim code: {code}")

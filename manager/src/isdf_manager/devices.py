@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
+from isdf import options
 from isdf.errors import ConflictError, InvalidError, NotFoundError
 from isdf.formats import usign
 from isdf.model import parse_name, parse_rate
@@ -15,16 +15,6 @@ from isdf.model import parse_name, parse_rate
 from . import audit, enrolment, storage
 
 LINE = ("down", "up", "base_down", "base_up")
-AGENT_OPTIONS = ("pull_interval", "ready_timeout", "push_port", "dataplane", "mark_mask")
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """The access line for the UCI file: rates in kbit/s, the WAN device, the LAN devices."""
-
-    rates: dict[str, int]
-    wan: str = "wan"
-    lan: tuple[str, ...] = ("br-lan",)
 
 
 def parse_line(text: str) -> dict[str, int]:
@@ -50,21 +40,21 @@ def parse_line(text: str) -> dict[str, int]:
 
 
 def parse_options(words: list[str]) -> dict[str, str]:
-    """Options of the section `agent` of `key=value` words; `InvalidError` for others than `AGENT_OPTIONS`."""
-    options = {}
+    """Options of the section `agent` of `key=value` words; `InvalidError` for what the agent does not start with."""
+    found = {}
     for word in words:
         key, equals, value = word.partition("=")
-        if key not in AGENT_OPTIONS or not equals:
-            raise InvalidError(f"--set {word!r} is not option=value with one of {', '.join(AGENT_OPTIONS)}")
-        if not value or any(c in value for c in "'\n"):
-            raise InvalidError(f"--set {key}: {value!r} is no value for a UCI file")
-        options[key] = value
-    if not options.get("push_port", "1").isdecimal() or not 1 <= int(options.get("push_port", "1")) <= 65535:
-        raise InvalidError(f"--set push_port is {options['push_port']!r}; it takes 1 to 65535")
-    return options
+        if key not in options.OPTIONS or not equals or not value.strip():
+            raise InvalidError(f"--set {word!r} is not option=value with one of {', '.join(options.OPTIONS)}")
+        try:
+            options.parse(key, value)
+        except InvalidError as error:
+            raise InvalidError(f"--set {error}") from None
+        found[key] = value.strip()
+    return found
 
 
-def parse_push_from(words: list[str], url: str) -> list[str]:
+def parse_push_from(words: list[str], url: str = "") -> list[str]:
     """The addresses from which the manager pushes: those given, else the host of its URL where that is an address.
 
     A name is not looked up: the router's firewall knows addresses alone, and what a name means changes. `InvalidError`
@@ -93,28 +83,36 @@ class Devices:
     def __init__(self, store: storage.Storage, catalogue_key: usign.PublicKey, who: str) -> None:
         self._store, self._catalogue_key, self._who = store, catalogue_key, who
 
-    def add(self, name: str, push_port: int, now: float, rates: dict[str, int] | None = None) -> str:
-        """A new device and its claim code. `ConflictError` if there is one of this name."""
+    def add(
+        self, name: str, push_port: int, now: float, rates: dict[str, int] | None = None, factory: dict | None = None
+    ) -> str:
+        """A new device and its claim code. `ConflictError` if there is one of this name.
+
+        `factory` is what `uci` takes; it is kept for a router that comes in the place of this one.
+        """
         parse_name(name, "device")
         table = storage.device
         with self._store.write() as connection:
             if connection.execute(sa.select(table.c.name).where(table.c.name == name)).first():
                 raise ConflictError(f"device {name!r} is there already; choose another name, or remove that one first")
-            connection.execute(table.insert().values(name=name, line=rates, push_port=push_port, created=now))
+            values = {"line": rates, "push_port": push_port, "factory": factory or {}}
+            connection.execute(table.insert().values(name=name, created=now, **values))
             connection.execute(storage.contact.insert().values(device=name))
             audit.record(connection, self._who, "device add", name)
             return enrolment.renew(connection, name, self._catalogue_key)
 
-    def replace(self, name: str, push_port: int | None, rates: dict[str, int] | None) -> tuple[str, sa.Row]:
-        """A new claim code for another router at the same place (None: as before), and the device's row.
+    def replace(
+        self, name: str, push_port: int | None, rates: dict[str, int] | None, factory: dict | None = None
+    ) -> tuple[str, sa.Row]:
+        """A new claim code for another router at the same place, and the device's row: None and what `factory` does
+        not name are as before.
 
         What the router before knows is good until the new code is bound.
         """
         values = {k: v for k, v in (("push_port", push_port), ("line", rates)) if v is not None}
         with self._store.write() as connection:
-            find(connection, name)
-            if values:
-                connection.execute(storage.device.update().where(storage.device.c.name == name).values(values))
+            values["factory"] = find(connection, name, changing=True).factory | (factory or {})
+            connection.execute(storage.device.update().where(storage.device.c.name == name).values(values))
             audit.record(connection, self._who, "device replace", name)
             code = enrolment.renew(connection, name, self._catalogue_key)
             return code, find(connection, name)
@@ -145,13 +143,21 @@ def find(connection: sa.Connection, name: str, changing: bool = False) -> sa.Row
     raise NotFoundError(f"device {name!r} is not known; 'isdf-manager device list' names them, 'device add' makes one")
 
 
-def uci(url: str, code: str, line: Line | None, options: dict[str, str], push_from: list[str]) -> str:
-    """A router's /etc/config/isdf as a factory writes it; keep it at mode 0600, for the claim code is in it."""
-    agent = {"manager": url, "claim": code, **({"insecure": "1"} if url.startswith("http:") else {}), **options}
+def uci(url: str, code: str, push_port: int, rates: dict[str, int] | None, factory: dict) -> str:
+    """A router's /etc/config/isdf as a factory writes it; keep it at mode 0600, for the claim code is in it.
+
+    `factory` has, of what was given: "wan", a network device; "lan" and "push_from", lists; options of the agent.
+    """
+    agent = {"manager": url, "claim": code}
+    if url.startswith("http:"):
+        agent["insecure"] = "1"
+    if push_port != options.PUSH_PORT:
+        agent["push_port"] = str(push_port)
+    agent |= {key: factory[key] for key in options.OPTIONS if key in factory}
     lines = ["config agent 'agent'", *(f"\toption {key} '{value}'" for key, value in agent.items())]
-    lines += [f"\tlist push_from '{address}'" for address in push_from]
-    if line is not None:
-        lines += ["", "config line 'line'", f"\toption wan '{line.wan}'"]
-        lines += [f"\tlist lan '{name}'" for name in line.lan]
-        lines += [f"\toption {key} '{line.rates[key]}'" for key in LINE]
+    lines += [f"\tlist push_from '{address}'" for address in parse_push_from(factory.get("push_from", []), url)]
+    if rates or "wan" in factory or "lan" in factory:
+        lines += ["", "config line 'line'", f"\toption wan '{factory.get('wan', 'wan')}'"]
+        lines += [f"\tlist lan '{name}'" for name in factory.get("lan", ["br-lan"])]
+        lines += [f"\toption {key} '{rates[key]}'" for key in LINE if rates]
     return "\n".join(lines) + "\n"

@@ -34,6 +34,7 @@ device = sa.Table(
     sa.Column("claimed_at", sa.Float),  # None: the code has not been used
     sa.Column("line", sa.JSON(none_as_null=True)),  # {"down", "up", "base_down", "base_up"} in kbit/s
     sa.Column("push_port", sa.Integer, nullable=False),
+    sa.Column("factory", sa.JSON, nullable=False, default=dict),  # what else was said of its router's first file
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("serial", sa.BigInteger, nullable=False, default=0),  # of the newest publication
     sa.Column("signer", sa.Text, nullable=False, default=""),  # fingerprint of the key that signed it
