@@ -5,7 +5,7 @@ import os
 import pytest
 
 from isdf.errors import InvalidError
-from isdf_manager import configuration
+from isdf_manager import configuration, schema
 
 
 @pytest.fixture
@@ -100,6 +100,18 @@ def test_a_folder_that_is_no_service(manager, tmp_path):
         ("{max: 1}", "{max: 1, rate: fast}", "'may.add_class.rate': rate 'fast' is not a number of bit/s"),
         ("type: object\n  add", "type: list\n  add", "'configuration'.type is no JSON Schema"),
         ("type: object\n  add", "type: array\n  add", "'configuration' describes no table of named values"),
+        ("format: rate", "format: rat", "'configuration'.properties.rate has the format 'rat', which nothing"),
+        ("format: host", "format: hostname", "'configuration'.properties.sites.items has the format 'hostname'"),
+        (
+            "format: rate",
+            "format: rate, default: fast",
+            "'configuration'.properties.rate does not take its own default: it: rate 'fast' is not a number of bit/s",
+        ),
+        (
+            "minimum: 1",
+            "minimum: 1, default: 0",
+            "'configuration'.properties.night.properties.limit does not take its own default: it is 0; it takes",
+        ),
         ("name: lane", "name: lane\nname: other", "is not YAML in line 2: key 'name' is there twice"),
         ("name: lane", "name: [lane", "is not YAML in line"),
         (
@@ -122,6 +134,25 @@ def test_a_service_yaml_that_is_wrong(manager, before, after, sentence):
     said = manager.fails("publish", folder, status=2)
     assert said.startswith(f"{folder}/service.yaml: ")
     assert sentence.replace("lane'", "lane'") in said.replace("'other'", "'lane'")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"anyOf": [{"type": "null"}, {"format": "uri"}]},
+        {"not": {"format": "uri"}},
+        {"patternProperties": {"^x": {"format": "uri"}}},
+        {"additionalProperties": {"format": "uri"}},
+    ],
+)
+def test_a_format_that_nothing_checks_is_found_wherever_it_is(part):
+    with pytest.raises(InvalidError, match="has the format 'uri', which nothing checks"):
+        schema.check_schema({"type": "object", "properties": {"x": part}}, "'configuration'")
+
+
+def test_a_key_may_have_the_name_of_a_keyword():
+    described = {"format": {"type": "string", "enum": ["uri"]}, "default": {"type": "integer"}, "any": True}
+    schema.check_schema({"type": "object", "properties": described}, "'configuration'")
 
 
 def test_a_service_with_files_that_no_router_takes(manager):

@@ -15,7 +15,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from isdf.errors import ConflictError, FailedError
 from isdf.formats import ipk
-from isdf_manager import catalogue, clock, commands, home, manifest, storage
+from isdf_manager import catalogue, clock, commands, home, manifest, schema, storage
 from isdf_manager.manifest import version_key
 
 
@@ -260,6 +260,7 @@ def test_each_key_of_service_yaml_is_documented():
     keys = manifest.SCHEMA["properties"]
     assert all(f"\n| `{key}` | {'yes' if key in manifest.SCHEMA['required'] else 'no'} |" in text for key in keys)
     assert all(f"\n| `{verb}` |" in text for verb in keys["may"]["properties"])
+    assert all(f"`{name}`" in text for name in schema.FORMATS)
     example = manifest.parse(text.split("```yaml\n")[1].split("```")[0])
     assert example["name"] == "pay-per-site"
 

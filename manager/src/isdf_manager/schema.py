@@ -6,6 +6,7 @@ Used for service.yaml and for a service's configuration. Reference: JSON Schema 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import jsonschema
 from jsonschema import Draft202012Validator, FormatChecker
@@ -16,9 +17,18 @@ from isdf.model import parse_address, parse_host, parse_rate
 from .clock import parse_length
 
 _FORMATS = FormatChecker(formats=("date", "ipv4", "ipv6", "regex"))
+# Keywords that hold a schema, a list of schemas and a table of schemas.
+_SCHEMA = {
+    "additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then", "unevaluatedItems",
+    "unevaluatedProperties",
+}  # fmt: skip
+_LIST = {"allOf", "anyOf", "oneOf", "prefixItems"}
+_TABLE = {"$defs", "dependentSchemas", "patternProperties", "properties"}
 _OURS = {"rate": parse_rate, "host": parse_host, "address": parse_address, "length": parse_length}
 for _name, _parse in _OURS.items():
     _FORMATS.checks(_name, raises=InvalidError)(lambda value, parse=_parse: bool(parse(value)))
+FORMATS = tuple(_FORMATS.checkers)
+_CHECKED = f"there are {', '.join(FORMATS)}"
 
 
 def check(value: object, schema: dict, what: str) -> None:
@@ -32,7 +42,10 @@ def check(value: object, schema: dict, what: str) -> None:
 
 
 def check_schema(schema: object, what: str) -> None:
-    """`InvalidError` unless `schema` is a JSON Schema for a table of named values."""
+    """`InvalidError` unless `schema` is a JSON Schema for a table of named values.
+
+    A format that nothing checks and a default that its own schema does not take would be found when the service is sold.
+    """
     try:
         Draft202012Validator.check_schema(schema)
     except jsonschema.SchemaError as error:
@@ -42,6 +55,30 @@ def check_schema(schema: object, what: str) -> None:
         raise InvalidError(f"{what} describes no table of named values; it begins with 'type: object'")
     if "$ref" in json.dumps(schema):
         raise InvalidError(f"{what} uses $ref, which nothing here follows; write the schema out")
+    for path, part in _parts(schema, what):
+        if "format" in part and part["format"] not in FORMATS:
+            raise InvalidError(f"{path} has the format {part['format']!r}, which nothing checks; {_CHECKED}")
+        if "default" in part:
+            try:
+                check(part["default"], part, "it")
+            except InvalidError as error:
+                raise InvalidError(f"{path} does not take its own default: {error}") from None
+
+
+def _parts(schema: object, path: str) -> Iterator[tuple[str, dict]]:
+    """Where each schema in `schema` is, and the schema: itself first."""
+    if not isinstance(schema, dict):
+        return  # true or false
+    yield path, schema
+    for keyword, value in schema.items():
+        if keyword in _SCHEMA:
+            yield from _parts(value, f"{path}.{keyword}")
+        elif keyword in _LIST:
+            for index, part in enumerate(value):
+                yield from _parts(part, f"{path}.{keyword}[{index}]")
+        elif keyword in _TABLE:
+            for name, part in value.items():
+                yield from _parts(part, f"{path}.{keyword}.{name}")
 
 
 def sentence(error: jsonschema.ValidationError, what: str) -> str:
