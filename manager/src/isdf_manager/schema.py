@@ -44,7 +44,7 @@ def check(value: object, schema: dict, what: str) -> None:
 def check_schema(schema: object, what: str) -> None:
     """`InvalidError` unless `schema` is a JSON Schema for a table of named values.
 
-    A format that nothing checks and a default that its own schema does not take would be found when the service is sold.
+    A format that nothing checks and a default that its schema does not take would be found when the service is sold.
     """
     try:
         Draft202012Validator.check_schema(schema)

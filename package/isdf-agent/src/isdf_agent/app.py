@@ -224,15 +224,21 @@ def _parse(argv: list[str]) -> tuple[Path, str, Callable[[Paths], str] | None]:
 
     parser = argparse.ArgumentParser(prog="isdf-agent", description="Runs an ISP's services on this router.")
     parser.add_argument("--version", action="version", version=f"isdf-agent {__version__}")
-    parser.add_argument("--root", type=Path, default=Path("/"), help="where the router's files lie (default: /)")
+    root = "where the router's files lie (default: /)"
+    parser.add_argument("--root", type=Path, default=Path("/"), help=root)
     parser.add_argument("--verbose", action="store_true", help="log more")
     commands = parser.add_subparsers(dest="command", metavar="enroll | teardown")
-    enroll = commands.add_parser("enroll", help="make this router known to its ISP, with the claim code of the ISP")
+    text = "make this router known to its ISP, with the claim code of the ISP"
+    more = "; done at once, and what is cut off the agent goes on with"
+    enroll = commands.add_parser("enroll", help=text, description=f"{text[0].upper()}{text[1:]}{more}.")
     enroll.add_argument("url", metavar="URL", help="the manager's address, such as https://isdf.isp.example")
     enroll.add_argument("code", metavar="CODE", help="what 'isdf-manager device add' printed: ABCD-EFGH-...")
     enroll.add_argument("--insecure", action="store_true", help="allow an http address")
-    enroll.add_argument("--root", type=Path, default=argparse.SUPPRESS, help="as above")
-    commands.add_parser("teardown", help="take all away that an agent made in the kernel; none must run")
+    text = "end all services, and take away what an agent made in the kernel; none must run"
+    more = ". That is in the network namespace where this runs, whatever --root says: a root has files alone"
+    teardown = commands.add_parser("teardown", help=text, description=f"{text[0].upper()}{text[1:]}{more}.")
+    for command in (enroll, teardown):
+        command.add_argument("--root", type=Path, default=argparse.SUPPRESS, help=root)
     args = parser.parse_args(argv)
     command = None
     if args.command == "teardown":
@@ -245,7 +251,7 @@ def _parse(argv: list[str]) -> tuple[Path, str, Callable[[Paths], str] | None]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status 0 when told to end, 1 when the agent cannot start, 2 for wrong use."""
+    """Exit status 0 when told to end or done, 1 when it failed, 2 for wrong use, a wrong configuration included."""
     words = sys.argv[1:] if argv is None else argv
     root, level, command = _parse(words) if words else (Path("/"), "info", None)
     setup("isdf-agent", level)
@@ -260,7 +266,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"isdf-agent: {error}", file=sys.stderr)
         if not words:
             time.sleep(APART)  # procd starts it again at once, as after a crash; this one needs a person
-        return 1
+        return 2 if type(error) is InvalidError else 1
     return 0
 
 

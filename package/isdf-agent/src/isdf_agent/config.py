@@ -82,7 +82,9 @@ def load(path: Path) -> Config:
     try:
         sections = parse_uci(path.read_bytes().decode())
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidError(f"{path} cannot be read: {error}") from None
+        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        advice = "put there what 'isdf-manager device add NAME --uci FILE' writes"
+        raise InvalidError(f"{path} cannot be read: {reason}; {advice}") from None
     try:
         return _config({s.name: s for s in sections if _is_ours(s)})
     except InvalidError as error:
@@ -120,13 +122,16 @@ def _config(sections: dict[str, Section]) -> Config:
     )
 
 
-def parse_manager(text: str, *, insecure: bool) -> str:
-    """The manager's address without a slash at its end, https or, if `insecure`, http; else `InvalidError`."""
+def parse_manager(text: str, *, insecure: bool, how: str = "option insecure '1'") -> str:
+    """The manager's address without a slash at its end, https or, if `insecure`, http; else `InvalidError`.
+
+    `how` http is allowed, where the address was read.
+    """
     parts = _ADDRESS.match(text)
     if not parts or int(parts["port"] or 1) not in range(1, 65536):
         raise InvalidError(f"manager {text!r} is not an address such as 'https://isdf.isp.example'")
     if parts["scheme"] not in (("https", "http") if insecure else ("https",)):
-        raise InvalidError(f"manager {text!r} is not an https address; http needs option insecure '1'")
+        raise InvalidError(f"manager {text!r} is not an https address; http needs {how}")
     return text.rstrip("/")
 
 

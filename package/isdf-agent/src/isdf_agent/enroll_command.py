@@ -33,7 +33,7 @@ def enroll(paths: Paths, url: str, code: str, *, insecure: bool = False, usign: 
         overrules = claims.parse(config.claim).digest if config.claim else None
     except InvalidError:
         pass  # what is wrong with the configuration, the agent says
-    manager = parse_manager(url, insecure=insecure or allowed)
+    manager = parse_manager(url, insecure=insecure or allowed, how="--insecure")
     try:
         held = lock(paths, wait=True)
         try:

@@ -204,4 +204,4 @@ def _reason(error: Exception) -> str:
         return "it does not speak HTTP"
     if isinstance(error, ssl.SSLError):
         return error.reason or str(error)
-    return str(error) or type(error).__name__
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
