@@ -13,9 +13,9 @@ import yaml
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from isdf.errors import ConflictError, FailedError
+from isdf.errors import ConflictError, FailedError, UnavailableError
 from isdf.formats import ipk
-from isdf_manager import catalogue, clock, commands, home, manifest, schema, storage
+from isdf_manager import catalogue, clock, commands, home, manifest, provision, push, schema, storage
 from isdf_manager.manifest import version_key
 
 
@@ -107,6 +107,29 @@ def test_a_reader_that_has_enough_is_no_error(manager, words):
     line = f"{shlex.join(command)} {words} | true"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_withdrawal_and_a_push_that_both_fail_are_both_told(manager, monkeypatch):
+    def away(hook, request):
+        if request.verb == "withdraw":
+            raise provision.HookError("bras1 is away")
+
+    def deaf(*_, **__):
+        raise UnavailableError("home1 did not pull")
+
+    monkeypatch.setattr(provision.Hook, "call", away)
+    monkeypatch.setattr(push.Push, "deliver", deaf)
+    manager.configure(provision={"lane": {"command": "x"}})
+    manager.ok("device", "add", "home1")
+    manager.ok("subscribe", "home1", "lane", "--config", "rate=1mbit", "--no-push")
+    order = json.loads(manager.ok("status", "--json"))["devices"][0]["services"][0]["order"]
+    assert manager.fails("unsubscribe", "home1", "lane") == (
+        f"home1 did not pull (order {order} is cancelled; 'isdf-manager status' tells more); bras1 is away; "
+        f"the core still holds order {order}, 'serve' goes on trying to withdraw it"
+    )
+    assert manager.fails("subscribe", "home1", "lane", "--config", "rate=1mbit") == (
+        "bras1 is away; the order before is not withdrawn yet, so nothing was sold; mend the hook and try again"
+    )
 
 
 def test_every_change_is_in_the_audit_log(manager):

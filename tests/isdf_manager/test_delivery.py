@@ -152,6 +152,11 @@ def test_a_device_that_never_called_gets_it_with_its_first_pull(manager):
         "subscribe", "home1", "lane", "--config", "rate=1mbit"
     )
     assert "has not called in yet" in manager.fails("push", "home1")
+    manager.ok("device", "add", "home2")
+    assert manager.fails("push", "home2") == (
+        "home2 has not called in yet: enrol its router first ('isdf-manager device show home2' tells whether its claim "
+        "code is used, 'device replace home2' makes another one)"
+    )
     router.pull()
     assert router.runs() == {"lane": {"rate": "1mbit"}}
 

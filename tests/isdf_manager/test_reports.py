@@ -32,6 +32,13 @@ def test_the_log_of_a_service_that_failed_is_shown(manager, router):
     )
 
 
+def test_a_first_version_that_did_not_come_up_never_ran(manager, router):
+    router.report(services=failed(since=None, exit=None, log=""), applied=False)
+    assert manager.ok("device", "log", "home1", "lane") == "lane 1.0.0 failed, it never ran\nit ended at once\n"
+    router.report(services=failed(state="waiting", since=None, error=None, exit=None, log=""))
+    assert manager.ok("device", "log", "home1", "lane") == "lane 1.0.0 is waiting\n"
+
+
 def test_a_service_that_runs_has_no_log(manager, router):
     router.report()
     assert manager.ok("device", "log", "home1", "lane").startswith("lane 1.0.0 is running since 20")

@@ -127,6 +127,9 @@ def _follow(
     parts: Parts, arguments: argparse.Namespace, change: Change, provisioned: str, changed: str, ends: bool = False
 ) -> int:
     """Tell what was done, push, and tell what comes of it; the order stands whatever the router makes of it."""
+    owed = change.trouble and (
+        f"{change.trouble}; the core still holds order {change.order}, 'serve' goes on trying to withdraw it"
+    )
     if change.provision_ms is not None:
         say(f"{provisioned} in {change.provision_ms:.0f} ms")
     say(changed)
@@ -138,11 +141,11 @@ def _follow(
         except NeverSeenError as error:
             say(f"not pushed: {error}; it gets the change with its first pull")
         except IsdfError as error:
-            raise FailedError(f"{error} (order {change.order} stands; 'isdf-manager status' tells more)") from None
-    if change.trouble:
-        raise FailedError(
-            f"{change.trouble}; the core still holds order {change.order}, 'serve' goes on trying to withdraw it"
-        )
+            state = "is cancelled" if ends else "stands"
+            said = f"{error} (order {change.order} {state}; 'isdf-manager status' tells more)"
+            raise FailedError("; ".join(filter(None, (said, owed)))) from None
+    if owed:
+        raise FailedError(owed)
     return 0
 
 

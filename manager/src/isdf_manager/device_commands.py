@@ -133,9 +133,13 @@ def device_log(parts: Parts, arguments: argparse.Namespace) -> None:
         contact = storage.contact
         report = connection.execute(sa.select(contact.c.report).where(contact.c.device == arguments.name)).scalar()
     told = reports.told_by(report, arguments.name, arguments.service)
-    since = format_time(told["since"] or None, "an unknown time")
+    state = f"is {told['state']}"
+    if told["since"]:
+        state += f" since {format_time(told['since'])}"
+    elif told["state"] == "failed":
+        state = "failed, it never ran"
     ended = "" if told["exit"] is None else f", exit status {told['exit']}"
-    say(f"{arguments.service} {told['version'] or ''} is {told['state']} since {since}{ended}")
+    say(f"{arguments.service} {told['version'] or ''} {state}{ended}")
     if told["error"]:
         say(told["error"])
     if told["log"]:

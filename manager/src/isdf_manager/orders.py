@@ -165,7 +165,10 @@ class Orders:
                 with self._store.read() as connection:
                     trouble = connection.execute(sa.select(table.c.trouble).where(table.c.id == old.id)).scalar()
                 if trouble:
-                    raise HookError(f"{trouble}; the order before is not withdrawn yet, so nothing was sold")
+                    raise HookError(
+                        f"{trouble}; the order before is not withdrawn yet, so nothing was sold; "
+                        "mend the hook and try again"
+                    )
 
 
 def _open(connection: sa.Connection, device: str, service: str, changing: bool = True) -> sa.Row | None:

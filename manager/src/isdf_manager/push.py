@@ -113,7 +113,12 @@ class Push:
             address = connection.execute(
                 sa.select(storage.contact.c.address).where(storage.contact.c.device == device)
             ).scalar()
-            if not address or row.device_key is None:
+            if row.device_key is None:
+                raise NeverSeenError(
+                    f"{device} has not called in yet: enrol its router first ('isdf-manager device show {device}' "
+                    f"tells whether its claim code is used, 'device replace {device}' makes another one)"
+                )
+            if not address:
                 raise NeverSeenError(f"{device} has not called in yet, so there is no address to push to")
             connection.execute(table.update().where(table.c.name == device).values(pushes=table.c.pushes + 1))
         key = wire.derive(bytes.fromhex(row.device_key), "push")
