@@ -24,3 +24,8 @@ def pytest_ignore_collect(collection_path: Path, config) -> bool | None:
     if config.option.markexpr != "not system" or collection_path.suffix != ".py":
         return None
     return bool(_SYSTEM.search(collection_path.read_text())) or None
+
+
+def pytest_collection_modifyitems(items: list) -> None:
+    """The module that takes longest first, so that what runs beside each other ends together."""
+    items.sort(key=lambda item: item.path.name != "test_cut.py")

@@ -169,6 +169,7 @@ def test_wrong_use_ends_with_1(signed, program, words):
     assert usign(signed, *words, program=program)[0] == 1
 
 
+@pytest.mark.alone
 def test_it_starts_quickly(signed, program):
     durations = []
     for _ in range(5):

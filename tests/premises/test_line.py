@@ -7,7 +7,7 @@ import pytest
 from isdf import wire
 from premises import edge, plan
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 SECONDS = 3
 SIGNED_POST = """
