@@ -19,6 +19,7 @@ def test_unknown_device(manager):
         ("subscribe", "nobody", "lane", "--config", "rate=1mbit"), ("configure", "nobody", "lane", "rate=1mbit"),
         ("unsubscribe", "nobody", "lane"), ("push", "nobody"), ("device", "show", "nobody"),
         ("device", "remove", "nobody"), ("status", "nobody"),
+        ("audit", "nobody"),
     ):  # fmt: skip
         assert manager.fails(*words) == (
             "device 'nobody' is not known; 'isdf-manager device list' names them, 'device add' makes one"

@@ -146,6 +146,24 @@ def test_every_change_is_in_the_audit_log(manager):
     assert len(manager.ok("audit", "home1", "--last", "2").splitlines()) == 2
 
 
+def test_where_there_is_nothing_yet_it_is_said(manager):
+    said = "there is no device yet; 'isdf-manager device add NAME' makes one\n"
+    assert manager.ok("status") == said
+    assert (manager.ok("device", "list"), manager.err) == ("", said)
+    manager.path = manager.folder / "second"
+    manager.ok("init")
+    assert manager.ok("audit") == "nothing was changed yet\n"
+
+
+def test_the_audit_log_outlives_a_device(manager):
+    manager.ok("device", "add", "home1")
+    manager.ok("device", "remove", "home1")
+    assert [line.split("  ")[2] for line in manager.ok("audit", "home1").splitlines()] == [
+        "device add",
+        "device remove",
+    ]
+
+
 def test_a_backup_is_private_and_whole(manager, tmp_path):
     manager.ok("device", "add", "home1")
     copy = tmp_path / "copy.db"

@@ -22,6 +22,8 @@ from .home import Config, Home
 from .orders import Change, Orders
 from .push import NeverSeenError, Push
 
+NO_DEVICE = "there is no device yet; 'isdf-manager device add NAME' makes one"
+
 
 def version() -> str:
     return importlib.metadata.version("isdf")
@@ -169,15 +171,20 @@ def status(parts: Parts, arguments: argparse.Namespace) -> None:
     elif collected:
         say(status_.as_table(collected, now))
     else:
-        say("there is no device yet; 'isdf-manager device add NAME' makes one")
+        say(NO_DEVICE)
 
 
 def audit_log(parts: Parts, arguments: argparse.Namespace) -> None:
     with parts.store.read() as connection:
-        for row in audit.entries(connection, arguments.device, arguments.last):
+        rows = audit.entries(connection, arguments.device, arguments.last)
+        if not rows and arguments.device:
+            devices.find(connection, arguments.device)  # one that was removed has its rows yet
+        for row in rows:
             detail = " ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in row.detail.items())
             words = (format_time(row.time), row.actor, row.action, row.device, row.service, detail)
             say("  ".join(filter(None, words)))
+    if not rows:
+        say("nothing was changed yet")
 
 
 def serve(parts: Parts, arguments: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from isdf.options import PUSH_PORT
 from . import devices, reports, signing, storage
 from . import status as status_
 from .clock import format_time
-from .commands import Parts, say
+from .commands import NO_DEVICE, Parts, say
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,11 @@ def _told(parts: Parts, file: Path | None, done: str, code: str) -> None:
 
 def device_list(parts: Parts, arguments: argparse.Namespace) -> None:
     with parts.store.read() as connection:
-        for name in connection.execute(sa.select(storage.device.c.name).order_by(storage.device.c.name)).scalars():
-            say(name)
+        names = connection.execute(sa.select(storage.device.c.name).order_by(storage.device.c.name)).scalars().all()
+    for name in names:
+        say(name)
+    if not names:
+        print(NO_DEVICE, file=sys.stderr)  # beside the output, which is names alone
 
 
 def device_show(parts: Parts, arguments: argparse.Namespace) -> None:
