@@ -286,6 +286,8 @@ def test_health_metrics_and_what_is_not_there(router):
     wrong = router.request("DELETE", "/health")
     assert (wrong.status_code, wrong.json["type"]) == (405, "method-not-allowed")
     assert set(wrong.headers["Allow"].split(", ")) == {"GET", "HEAD"}
+    wrong = router.get("/health", headers={"Connection": "Upgrade", "Upgrade": "websocket"})
+    assert (wrong.status_code, wrong.json["type"]) == (400, "invalid-argument")
 
 
 def test_metrics_are_for_who_has_the_token(router, manager, monkeypatch):

@@ -19,7 +19,7 @@ from isdf.formats.assignment import PREFIX
 
 from . import audit, configuration, manifest, schema, signing, storage
 
-_STAYS_BEHIND = {"Makefile", "service.yaml", "controller.py", "__pycache__"}
+_STAYS_BEHIND = {"Makefile", "service.yaml", "controller.py"}
 _MAX_BYTES, _MAX_FILES = 1 << 20, 256
 
 

@@ -14,14 +14,11 @@ from werkzeug.exceptions import HTTPException
 from isdf import errors
 
 _STATUS = {
-    "unauthorized": 401, "clock-skew": 401, "bad-signature": 401, "not-permitted": 403, "unknown-claim": 403,
+    "unauthorized": 401, "clock-skew": 401, "not-permitted": 403, "unknown-claim": 403,
     "not-found": 404, "conflict": 409, "claimed": 409, "timeout": 408, "too-large": 413,
     "limit-reached": 429, "unavailable": 503,
 }  # fmt: skip
-_SLUG = {
-    400: "invalid-argument", 401: "unauthorized", 404: "not-found", 405: "method-not-allowed", 408: "timeout",
-    413: "too-large", 414: "too-long", 429: "limit-reached",
-}  # fmt: skip
+_SLUG = {400: "invalid-argument", 404: "not-found", 405: "method-not-allowed"}  # of what Werkzeug raises
 
 
 class BusyError(errors.RefusedError):
@@ -54,11 +51,8 @@ def of_error(error: errors.IsdfError) -> Response:
 
 
 def of_http(error: HTTPException) -> Response:
-    """The problem of an error of Werkzeug's (no such route, wrong method, body too large)."""
-    status = error.code or 500
-    if error.response is not None or status < 400:
-        return error.get_response()
-    response = problem(status, _SLUG.get(status, "failed"), error.name, error.description or error.name)
+    """The problem of an error of Werkzeug's (no such route, wrong method, a request that is none)."""
+    response = problem(error.code, _SLUG[error.code], error.name, error.description)
     for name, value in error.get_headers():
         if name not in ("Content-Type", "Content-Length"):
             response.headers[name] = value
