@@ -7,6 +7,8 @@ import pytest
 from isdf.errors import InvalidError
 from isdf_manager import configuration, schema
 
+NO_URL = "'database' is no URL such as postgresql+psycopg://isdf@/isdf"
+
 
 @pytest.fixture
 def home1(manager):
@@ -307,7 +309,12 @@ def test_a_manager_yaml_that_is_wrong(manager, text, sentence):
 def test_a_database_that_is_no_url(manager, database):
     manager.configure(database=database)
     said = manager.fails("status", status=2)
-    assert said == "'database' in manager.yaml is no URL such as postgresql+psycopg://isdf@/isdf"
+    assert said == NO_URL
+
+
+def test_a_home_in_a_database_that_is_no_url(manager):
+    manager.path = manager.folder / "second"
+    assert manager.fails("init", "--database", "core", status=2) == NO_URL
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,9 @@ def test_status_tells_of_what_runs_on_though_it_is_cancelled(manager):
     router.report()
     manager.ok("unsubscribe", "home1", "lane", "--no-push")
     assert "no longer sold; ends at its next pull" in manager.ok("status")
+    assert manager.ok("device", "show", "home1").endswith(
+        "service:       lane 1.0.0 is running, no longer sold; ends at its next pull\n"
+    )
 
 
 @pytest.mark.system

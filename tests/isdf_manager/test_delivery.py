@@ -44,6 +44,14 @@ def test_a_new_version_reaches_who_has_the_service(manager):
     assert [e.version for e in listener.router.assignment.services] == ["1.0.1"]
 
 
+def test_a_push_that_leaves_nothing_that_runs_is_applied(manager):
+    listener = manager.listening()
+    manager.ok("subscribe", "home1", "lane", "--config", "rate=200kBps")
+    manager.ok("unsubscribe", "home1", "lane", "--no-push")
+    assert re.fullmatch(r"pushed\npulled after \d+ ms\napplied after \d+ ms\n", manager.ok("push", "home1"))
+    assert listener.router.runs() == {}
+
+
 def test_a_push_without_news_brings_the_same_under_a_serial_of_its_own(manager):
     listener = manager.listening()
     before = listener.router.assignment

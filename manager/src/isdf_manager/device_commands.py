@@ -122,13 +122,20 @@ def device_show(parts: Parts, arguments: argparse.Namespace) -> None:
         say(f"{key + ':':14} {value}")
     for service in seen["services"]:
         config = json.dumps(service["configuration"], ensure_ascii=False)
-        what = f"{service['service']} {service['version'] or ''} until {format_time(service['until'], 'cancelled')}"
-        say(f"{'service:':14} {what}, order {service['order']}, {config}")
+        what = f"{service['service']} {service['version'] or service['running_version']}"
+        if service["order"] is None:
+            say(f"{'service:':14} {what} is {service['state']}, {service['why_not']}")
+        else:
+            until = format_time(service["until"], "cancelled")
+            say(f"{'service:':14} {what} until {until}, order {service['order']}, {config}")
 
 
 def device_remove(parts: Parts, arguments: argparse.Namespace) -> None:
     parts.devices.remove(arguments.name)
-    say(f"removed {arguments.name}; its router keeps what it has until its assignment expires")
+    say(
+        f"removed {arguments.name}; its router keeps what it has until its assignment expires, and what was sold "
+        "without an end for its offline_grace (14 days by default) after that"
+    )
 
 
 def device_log(parts: Parts, arguments: argparse.Namespace) -> None:

@@ -29,7 +29,7 @@ class Port:
     def __init__(self, text: str, backlog: int) -> None:
         match = _FORM.match(text)
         if not match or int(match[3]) > 65535:  # getaddrinfo(3) takes its last 16 bits
-            raise InvalidError(f"--listen {text!r} is not of the form '[::]:8080' or '127.0.0.1:8080'")
+            raise InvalidError(f"listen {text!r} is not of the form '[::]:8080' or '127.0.0.1:8080'")
         self._backlog = backlog
         self._sockets: list[socket.socket] = []  # in the order in which the kernel counts them
         try:
@@ -37,7 +37,7 @@ class Port:
             self._family, self._address = found[0], found[4]
             self.newest = self._open(shared=False)
         except (OSError, OverflowError) as error:
-            raise InvalidError(f"--listen {text!r} cannot be had: {getattr(error, 'strerror', error)}") from None
+            raise InvalidError(f"listen {text!r} cannot be had: {getattr(error, 'strerror', error)}") from None
 
     def renew(self) -> socket.socket:
         """Another socket, `newest` from now on, which gets all that connects."""

@@ -136,7 +136,9 @@ def _outcome(report: dict, service: str | None, ends: bool) -> str | None:
         return None
     if ends:
         return "ended" if states[0] in (None, "ended") else None
-    return "running" if service is None else states[0]
+    if service is None:
+        return "running" if "running" in states else "applied"
+    return states[0]
 
 
 def _ms(seconds: float) -> str:

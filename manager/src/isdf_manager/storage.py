@@ -163,7 +163,7 @@ class Storage:
         try:
             self.url = sa.make_url(url)
         except sa.exc.ArgumentError:  # the text may hold a password
-            raise InvalidError("'database' in manager.yaml is no URL such as postgresql+psycopg://isdf@/isdf") from None
+            raise InvalidError("'database' is no URL such as postgresql+psycopg://isdf@/isdf") from None
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         try:
             self._engine = sa.create_engine(
@@ -174,7 +174,7 @@ class Storage:
                 pool_pre_ping=not self.is_sqlite,
             )
         except (ImportError, sa.exc.ArgumentError) as error:
-            raise InvalidError(f"database {self.url!r} in manager.yaml cannot be used: {error}") from None
+            raise InvalidError(f"database {self.url!r} cannot be used: {error}") from None
         self._writing = self._reading = self._engine.execution_options(isdf_write=True)
         self._mine = threading.local()  # a connection for each thread that executes what is prepared
         self._opened: list[sqlite3.Connection] = []
