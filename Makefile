@@ -11,7 +11,8 @@ demo: system $(VENV)/made ## the whole story in two minutes; the figure is in bu
 
 test: system-tests $(VENV)/made ## all tests, unit tests first
 	@rm -f build/attacks.json
-	@$(PY) -m pytest -m 'not system' -n auto
+	@$(PY) -m pytest -m 'not system and not hypothesis' -n auto
+	@$(PY) -m pytest -m 'not system and hypothesis' -n auto
 	@$(PY) -m pytest -m 'system and not alone' -n 2 --dist loadfile --no-loadscope-reorder
 	@$(PY) -m pytest -m 'system and alone'
 	@$(PY) tests/attacks/table.py

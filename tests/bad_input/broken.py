@@ -1,6 +1,6 @@
 """Services that do not come up, each in its own way."""
 
-READY_TIMEOUT = 6  # seconds; the default of 30 is for slow routers
+READY_TIMEOUT = 10  # seconds; the default of 30 is for slow routers
 # Name: what its code is, and the words that its operator gets.
 LATE = f"it did not call ready within {READY_TIMEOUT} s; what it said is in the router's log (logread)"
 BROKEN = {

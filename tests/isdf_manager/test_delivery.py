@@ -7,6 +7,7 @@ import pytest
 
 from isdf.errors import UnavailableError
 from isdf_manager import push, storage
+from served import wait_for
 
 pytestmark = pytest.mark.system
 
@@ -176,5 +177,5 @@ def test_a_push_recorded_is_worth_nothing_to_a_router_that_has_what_it_announced
     for number, command in enumerate(commands, 1):
         manager.ok(*command)
         assert len(listener.pushes) == number
-        assert listener.router.assignment.push_floor == listener.pushes[-1]
+        wait_for(lambda: listener.router.assignment.push_floor == listener.pushes[-1])
     assert sorted(set(listener.pushes)) == listener.pushes
