@@ -158,8 +158,11 @@ class Isp:
         return self.ubus("isdf", "status")
 
     def classes(self, owner: str) -> dict[str, dict]:
-        """The classes of an owner by name."""
-        return {c["class"]: c for c in self.ubus("isdf.control", "list")["classes"] if c["owner"] == owner}
+        """The classes of an owner by name, without the addresses of hosts, which change by themselves."""
+        found = {c["class"]: c for c in self.ubus("isdf.control", "list")["classes"] if c["owner"] == owner}
+        for member in (member for each in found.values() for member in each["members"]):
+            member.pop("addresses", None)
+        return found
 
     def carried(self, owner: str) -> int:
         """Bytes that the classes of an owner have carried towards the home since they were made."""

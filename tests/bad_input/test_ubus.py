@@ -75,17 +75,12 @@ def test_arguments_of_wrong_types(isp, user, method):
     assert "Traceback" not in isp.router.log()[len(before) :]
 
 
-def held(isp, owner):
-    """What an owner has asked for: the rates and the leases by class. Addresses of hosts change by themselves."""
-    return {name: (c["rate"], {m["lease"] for m in c["members"]}) for name, c in isp.classes(owner).items()}
-
-
 @pytest.mark.parametrize("user", ["dnsmasq", "network"])
 def test_a_user_that_is_neither_root_nor_a_service_reaches_nothing(isp, user):
     wanted = [[*method, {name: GOOD[name] for name in names if name in GOOD}] for method, names in ARGUMENTS.items()]
-    before = held(isp, "film")
+    before = isp.classes("film")
     assert {status for status, _ in calls(isp, user, wanted)} == {6}
-    assert held(isp, "film") == before
+    assert isp.classes("film") == before
 
 
 @pytest.mark.parametrize(
