@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.system
+
 HEAVY = {
     "_hashlib", "_ssl", "argparse", "asyncio", "contextlib", "ctypes", "dataclasses", "hashlib", "hmac", "http",
     "inspect", "ipaddress", "logging", "pathlib", "pyroute2", "random", "secrets", "subprocess", "threading", "typing",

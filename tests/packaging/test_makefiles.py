@@ -8,6 +8,8 @@ import packages
 import pytest
 from packages import ROOT
 
+pytestmark = pytest.mark.system
+
 FOUND = packages.found()
 SCRIPTS = sorted(p for p in (ROOT / "package").glob("*/files/*") if p.read_text().startswith("#!/bin/sh"))
 # Versions that opkg and apk both take: apk refuses 1.2.3-rc1, 1.2.3.dev4 and 1.2.3+x.
