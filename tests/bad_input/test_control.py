@@ -111,11 +111,11 @@ def test_the_lease_of_another_service(isp):
 
 
 def test_a_host_that_does_not_exist_is_no_member(isp):
-    before = isp.classes("film")
+    before = isp.asked("film")
     flow = {"host": "nowhere.example"}
     said = error(isp.ubus("isdf.control", "add_class_member", {"name": "lane", "flow": flow}, USER))
     assert said == "the name servers know no host nowhere.example"
-    assert isp.classes("film") == before
+    assert isp.asked("film") == before
 
 
 def test_a_service_whose_host_does_not_exist_does_not_come_up_and_says_so(isp):
@@ -128,7 +128,7 @@ def test_a_service_whose_host_does_not_exist_does_not_come_up_and_says_so(isp):
 
 
 def test_a_host_whose_name_servers_do_not_answer_is_followed_when_they_do(isp):
-    before = isp.classes("film")
+    before = isp.asked("film")
     isp.net.dns.run(
         ["nft", "-f", "-"],
         input="table inet deaf { chain in { type filter hook input priority 0; udp dport 53 drop; }; }",
@@ -155,7 +155,7 @@ def test_a_host_whose_name_servers_do_not_answer_is_followed_when_they_do(isp):
 
     wait_until(known, 10, "the address in a DNS answer that passed")
     assert isp.ubus("isdf.control", "remove_class_member", {"lease": reply["lease"]}, USER) == {}
-    assert isp.classes("film") == before
+    assert isp.asked("film") == before
 
 
 def test_what_a_stopped_service_still_asks_for_is_refused(isp):

@@ -78,9 +78,9 @@ def test_arguments_of_wrong_types(isp, user, method):
 @pytest.mark.parametrize("user", ["dnsmasq", "network"])
 def test_a_user_that_is_neither_root_nor_a_service_reaches_nothing(isp, user):
     wanted = [[*method, {name: GOOD[name] for name in names if name in GOOD}] for method, names in ARGUMENTS.items()]
-    before = isp.classes("film")
+    before = isp.asked("film")
     assert {status for status, _ in calls(isp, user, wanted)} == {6}
-    assert isp.classes("film") == before
+    assert isp.asked("film") == before
 
 
 @pytest.mark.parametrize(
